@@ -1,0 +1,97 @@
+//! Lists that cannot be longer than the wire allows.
+
+use std::ops::Deref;
+
+use thiserror::Error;
+
+use crate::DecodeError;
+use crate::primitive::{Reader, write_compact_size};
+
+/// More elements than a message can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{len} elements, at most {limit} allowed")]
+pub struct TooMany {
+    /// How many were given.
+    pub len: usize,
+    /// How many fit.
+    pub limit: usize,
+}
+
+/// A list of at most `MAX` elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounded<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> Bounded<T, MAX> {
+    /// The most elements such a list holds.
+    pub const MAX: usize = MAX;
+
+    /// Returns the list without its bound.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+
+    /// Keeps the first `MAX` elements of `elements`.
+    #[must_use]
+    pub fn truncated(mut elements: Vec<T>) -> Self {
+        elements.truncate(MAX);
+        Self(elements)
+    }
+
+    pub(crate) fn decode(
+        reader: &mut Reader<'_>,
+        least: usize,
+        element: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        let count = reader.compact_size(MAX)?;
+        reader.elements(count, least, element).map(Self)
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, mut element: impl FnMut(&T, &mut Vec<u8>)) {
+        write_compact_size(out, self.0.len() as u64);
+        self.0.iter().for_each(|each| element(each, out));
+    }
+}
+
+impl<T, const MAX: usize> Default for Bounded<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T, const MAX: usize> Deref for Bounded<T, MAX> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T, const MAX: usize> TryFrom<Vec<T>> for Bounded<T, MAX> {
+    type Error = TooMany;
+
+    fn try_from(elements: Vec<T>) -> Result<Self, TooMany> {
+        if elements.len() > MAX {
+            return Err(TooMany { len: elements.len(), limit: MAX });
+        }
+        Ok(Self(elements))
+    }
+}
+
+impl<T, const MAX: usize> IntoIterator for Bounded<T, MAX> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, T, const MAX: usize> IntoIterator for &'a Bounded<T, MAX> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
