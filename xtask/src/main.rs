@@ -1,0 +1,80 @@
+//! Guards of the workspace that neither the compiler nor clippy can be.
+//!
+//! `layers` holds the floors: arrows between crates point down, the floors below the line reach no socket, clock or
+//! operating system randomness, and no source file grows out of sight. `budget` holds the number of crates that a user
+//! of the library compiles. Both read what cargo says about the workspace; neither changes anything.
+
+mod budget;
+mod cargo;
+mod floors;
+mod sources;
+
+use std::{env, process::ExitCode};
+
+use cargo::{ToolError, Tree, Workspace};
+
+const USAGE: &str = "usage: cargo run -p xtask -- (layers | budget)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["layers"] => layers(),
+        ["budget"] => budget(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Checks the floors and the length of the sources, and prints each offence on a line of its own.
+fn layers() -> Result<bool, ToolError> {
+    let workspace = Workspace::load()?;
+    let sources = sources::measure(&workspace.root)?;
+
+    let mut offences: Vec<String> = Vec::new();
+    offences.extend(floors::misplaced(&workspace.crates).iter().map(ToString::to_string));
+    for member in workspace.crates.iter().filter(|member| floors::is_pure(&member.name)) {
+        let reached = cargo::tree(&member.name, Tree::Linked)?;
+        offences.extend(floors::impurities(&reached).iter().map(ToString::to_string));
+    }
+    offences.extend(sources::too_long(&sources).iter().map(ToString::to_string));
+
+    for offence in &offences {
+        println!("layers: {offence}");
+    }
+    if offences.is_empty() {
+        println!(
+            "layers: {} crates, {} arrows, {} files: every arrow points down, no file is over {} lines",
+            workspace.crates.len(),
+            floors::arrows(&workspace.crates),
+            sources.len(),
+            sources::MAX_LINES
+        );
+    }
+    Ok(offences.is_empty())
+}
+
+/// Counts the crates behind each published face, and prints one line a face.
+fn budget() -> Result<bool, ToolError> {
+    let workspace = Workspace::load()?;
+    let mut within = true;
+    for limit in budget::LIMITS {
+        if !workspace.crates.iter().any(|member| member.name == limit.package) {
+            println!("budget: {} skipped: not a member of the workspace yet", limit.package);
+            continue;
+        }
+        let verdict = limit.judge(&cargo::tree(limit.package, Tree::Compiled)?);
+        println!("budget: {verdict}");
+        within &= verdict.is_within();
+    }
+    Ok(within)
+}
