@@ -1,0 +1,432 @@
+//! The tree of headers: the best chain by work, the branches beside it, and the ways peers ask about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR, Network};
+use thiserror::Error;
+
+use crate::{ProofOfWork, Target, TargetError, Work};
+
+/// The most headers kept beside the best chain. Beyond it the tip of the branch with the least work goes, the oldest of
+/// equals first.
+pub const MAX_SIDE_HEADERS: usize = 16_384;
+
+/// How many heights lie between two of which the cumulative work is kept.
+const MILESTONE: usize = 256;
+
+/// How many hashes of a locator follow one another before the steps double.
+const DENSE_LOCATOR: usize = 10;
+
+/// What is kept of a header: 40 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The header's hash.
+    pub hash: BlockHash,
+    /// When it was mined, in Unix seconds, as the miner claims.
+    pub time: u32,
+    /// The target in compact form. It decodes.
+    pub bits: u32,
+}
+
+impl Entry {
+    fn work(&self) -> Work {
+        Target::from_compact(self.bits).map_or(Work::ZERO, Target::work)
+    }
+}
+
+/// The header that a [`HeaderChain`] stands on. Nothing below it is known and nothing can replace it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Root {
+    /// Its height.
+    pub height: u32,
+    /// What is kept of it.
+    pub entry: Entry,
+    /// The work of the chain up to and with it.
+    pub work: Work,
+}
+
+impl Root {
+    /// Returns the first block of `network`.
+    #[must_use]
+    pub fn genesis(network: Network) -> Self {
+        let time = match network {
+            Network::Mainnet => 1_477_641_360,
+            Network::Testnet => 1_477_648_033,
+            Network::Regtest => 1_296_688_602,
+        };
+        let entry = Entry { hash: network.genesis_hash(), time, bits: ProofOfWork::limit_bits(network) };
+        Self { height: 0, entry, work: entry.work() }
+    }
+}
+
+/// What became of a header that was inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It was there already.
+    Known,
+    /// It is the new tip, on top of the old one.
+    Extended,
+    /// It stands on a branch that has no more work than the best chain.
+    Forked,
+    /// Its branch has the most work and took the best chain's place.
+    NewBest {
+        /// The height of the last header that both chains share.
+        fork_height: u32,
+        /// How many headers above it left the best chain.
+        disconnected: u32,
+    },
+}
+
+/// A header that has no place in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Its parent is unknown.
+    #[error("the parent {previous} is unknown")]
+    Orphan {
+        /// The parent's hash.
+        previous: BlockHash,
+    },
+    /// Its bits name no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The room beside the best chain is taken by branches with more work.
+    #[error("the branch has less work than all of the {MAX_SIDE_HEADERS} headers kept beside the best chain")]
+    LowWork,
+}
+
+#[derive(Debug, Clone)]
+struct Side {
+    entry: Entry,
+    previous: BlockHash,
+    height: u32,
+    work: Work,
+    arrival: u64,
+    children: u32,
+}
+
+impl Side {
+    const fn rank(&self) -> (Work, u64, BlockHash) {
+        (self.work, self.arrival, self.entry.hash)
+    }
+}
+
+/// A tree of headers, which knows its chain with the most work; of equals, the one seen first.
+///
+/// The best chain takes about 60 bytes a header: an [`Entry`] by height, and an ordered index from the first bytes of its
+/// hash to its height.
+///
+/// # Security
+/// The tree believes what it is given: [`check_work`](crate::check_work) comes first. A peer that sends branches without
+/// end (low-work flooding) fills [`MAX_SIDE_HEADERS`] places and then only displaces what has less work than its own.
+#[derive(Debug, Clone)]
+pub struct HeaderChain {
+    base: u32,
+    best: Vec<Entry>,
+    index: BTreeSet<([u8; 8], u32)>,
+    /// The cumulative work at every [`MILESTONE`]th place of `best`.
+    milestones: Vec<Work>,
+    work: Work,
+    side: BTreeMap<BlockHash, Side>,
+    leaves: BTreeSet<(Work, u64, BlockHash)>,
+    arrivals: u64,
+}
+
+impl HeaderChain {
+    /// Makes a tree of the first block of `network` alone.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
+        Self::with_root(Root::genesis(network))
+    }
+
+    /// Makes a tree of `root` alone.
+    #[must_use]
+    pub fn with_root(root: Root) -> Self {
+        let mut chain = Self {
+            base: root.height,
+            best: Vec::new(),
+            index: BTreeSet::new(),
+            milestones: Vec::new(),
+            work: Work::ZERO,
+            side: BTreeMap::new(),
+            leaves: BTreeSet::new(),
+            arrivals: 0,
+        };
+        chain.push(root.entry, root.work);
+        chain
+    }
+
+    /// Adds a header, whose hash is `hash`, to its parent.
+    ///
+    /// # Errors
+    /// [`HeaderError`] if it has no place; the tree is then as it was.
+    pub fn insert(&mut self, header: &BlockHeader, hash: BlockHash) -> Result<Inserted, HeaderError> {
+        if self.contains(hash) {
+            return Ok(Inserted::Known);
+        }
+        let own = Target::from_compact(header.bits)?.work();
+        let entry = Entry { hash, time: header.time, bits: header.bits };
+        let previous = header.previous;
+        if previous == self.tip().1 {
+            self.push(entry, self.work.plus(own));
+            return Ok(Inserted::Extended);
+        }
+        let (height, below) = self.place_of(previous).ok_or(HeaderError::Orphan { previous })?;
+        let work = below.plus(own);
+        let side = Side { entry, previous, height: height + 1, work, arrival: self.arrivals, children: 0 };
+        self.arrivals += 1;
+        if work > self.work {
+            return Ok(self.switch_to(side));
+        }
+        self.keep_aside(side);
+        if self.side.len() > MAX_SIDE_HEADERS && self.evict() == Some(hash) {
+            return Err(HeaderError::LowWork);
+        }
+        Ok(Inserted::Forked)
+    }
+
+    /// Returns height and hash of the best chain's last header.
+    #[must_use]
+    pub fn tip(&self) -> (u32, BlockHash) {
+        let last = self.best.len() - 1;
+        (self.height_at(last), self.best[last].hash)
+    }
+
+    /// Returns the work of the best chain.
+    #[must_use]
+    pub const fn work(&self) -> Work {
+        self.work
+    }
+
+    /// Returns the height of the root.
+    #[must_use]
+    pub const fn root_height(&self) -> u32 {
+        self.base
+    }
+
+    /// Returns how many headers are kept beside the best chain.
+    #[must_use]
+    pub fn side_len(&self) -> usize {
+        self.side.len()
+    }
+
+    /// Returns what is kept of the best chain's header at `height`.
+    #[must_use]
+    pub fn entry_at(&self, height: u32) -> Option<Entry> {
+        let place = height.checked_sub(self.base)?;
+        self.best.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Returns the hash of the best chain's header at `height`.
+    #[must_use]
+    pub fn hash_at(&self, height: u32) -> Option<BlockHash> {
+        self.entry_at(height).map(|entry| entry.hash)
+    }
+
+    /// Returns the height of `hash` on the best chain.
+    #[must_use]
+    pub fn height_of(&self, hash: BlockHash) -> Option<u32> {
+        let prefix = prefix(hash);
+        let candidates = self.index.range((prefix, 0)..=(prefix, u32::MAX));
+        candidates.map(|&(_, height)| height).find(|&height| self.hash_at(height) == Some(hash))
+    }
+
+    /// Returns whether `hash` is in the tree, on the best chain or beside it.
+    #[must_use]
+    pub fn contains(&self, hash: BlockHash) -> bool {
+        self.side.contains_key(&hash) || self.height_of(hash).is_some()
+    }
+
+    /// Returns the best chain's header after `hash`.
+    #[must_use]
+    pub fn next(&self, hash: BlockHash) -> Option<BlockHash> {
+        self.hash_at(self.height_of(hash)?.checked_add(1)?)
+    }
+
+    /// Returns the header `hash` and those below it down to the root, wherever in the tree it stands.
+    #[must_use]
+    pub const fn ancestors(&self, hash: BlockHash) -> Ancestors<'_> {
+        Ancestors { chain: self, next: Step::Hash(hash) }
+    }
+
+    /// Returns hashes by which a peer finds the last header it shares with us: newest first, ten in a row, then at doubling
+    /// distances, and the root.
+    #[must_use]
+    pub fn locator(&self) -> Vec<BlockHash> {
+        let mut hashes = Vec::new();
+        let (mut place, mut step) = (self.best.len() - 1, 1);
+        while place > 0 && hashes.len() < MAX_LOCATOR - 1 {
+            hashes.push(self.best[place].hash);
+            if hashes.len() >= DENSE_LOCATOR {
+                step *= 2;
+            }
+            place = place.saturating_sub(step);
+        }
+        hashes.push(self.best[0].hash);
+        hashes
+    }
+
+    /// Returns the height of the first hash of a peer's locator that is on the best chain.
+    #[must_use]
+    pub fn find_fork(&self, locator: &[BlockHash]) -> Option<u32> {
+        locator.iter().find_map(|&hash| self.height_of(hash))
+    }
+
+    /// Returns up to `limit` hashes of the best chain that follow `hash`, up to and with `stop`.
+    #[must_use]
+    pub fn hashes_after(&self, hash: BlockHash, stop: BlockHash, limit: usize) -> Vec<BlockHash> {
+        let Some(height) = self.height_of(hash) else { return Vec::new() };
+        let first = (height - self.base) as usize + 1;
+        let mut hashes = Vec::new();
+        for entry in self.best[first..].iter().take(limit) {
+            hashes.push(entry.hash);
+            if entry.hash == stop {
+                break;
+            }
+        }
+        hashes
+    }
+
+    fn height_at(&self, place: usize) -> u32 {
+        u32::try_from(place).map_or(u32::MAX, |place| self.base.saturating_add(place))
+    }
+
+    /// Returns the height of a header of the tree and the work of the chain up to and with it.
+    fn place_of(&self, hash: BlockHash) -> Option<(u32, Work)> {
+        if let Some(side) = self.side.get(&hash) {
+            return Some((side.height, side.work));
+        }
+        let height = self.height_of(hash)?;
+        Some((height, self.work_at(height)))
+    }
+
+    fn work_at(&self, height: u32) -> Work {
+        let place = (height - self.base) as usize;
+        let milestone = place / MILESTONE;
+        let above = &self.best[milestone * MILESTONE + 1..=place];
+        above.iter().fold(self.milestones[milestone], |work, entry| work.plus(entry.work()))
+    }
+
+    fn push(&mut self, entry: Entry, work: Work) {
+        let place = self.best.len();
+        self.index.insert((prefix(entry.hash), self.height_at(place)));
+        self.best.push(entry);
+        self.work = work;
+        if place.is_multiple_of(MILESTONE) {
+            self.milestones.push(work);
+        }
+    }
+
+    /// Puts `tip`, which is not in the tree, and its branch in the place of the part of the best chain above their fork.
+    fn switch_to(&mut self, tip: Side) -> Inserted {
+        let mut branch = vec![tip];
+        let mut previous = branch[0].previous;
+        while let Some(side) = self.side.remove(&previous) {
+            previous = side.previous;
+            branch.push(side);
+        }
+        let fork_height = branch.last().map_or(self.base, |first| first.height - 1);
+        let disconnected = self.disconnect_above(fork_height);
+        for side in branch.into_iter().rev() {
+            self.push(side.entry, side.work);
+        }
+        self.count_children();
+        while self.side.len() > MAX_SIDE_HEADERS {
+            self.evict();
+        }
+        Inserted::NewBest { fork_height, disconnected }
+    }
+
+    /// Moves the best chain's headers above `fork_height` to the side, and returns their number.
+    fn disconnect_above(&mut self, fork_height: u32) -> u32 {
+        let keep = (fork_height - self.base) as usize + 1;
+        let (mut work, mut previous) = (self.work_at(fork_height), self.best[keep - 1].hash);
+        let gone = self.best.split_off(keep);
+        self.milestones.truncate(keep.div_ceil(MILESTONE));
+        let mut height = fork_height;
+        for entry in gone {
+            height += 1;
+            work = work.plus(entry.work());
+            self.index.remove(&(prefix(entry.hash), height));
+            let side = Side { entry, previous, height, work, arrival: self.arrivals, children: 0 };
+            self.arrivals += 1;
+            previous = entry.hash;
+            self.side.insert(entry.hash, side);
+        }
+        height - fork_height
+    }
+
+    /// Counts children and leaves anew, as after a switch neither is what it was.
+    fn count_children(&mut self) {
+        self.leaves.clear();
+        let parents: Vec<BlockHash> = self.side.values().map(|side| side.previous).collect();
+        self.side.values_mut().for_each(|side| side.children = 0);
+        for parent in parents {
+            if let Some(side) = self.side.get_mut(&parent) {
+                side.children += 1;
+            }
+        }
+        self.leaves.extend(self.side.values().filter(|side| side.children == 0).map(Side::rank));
+    }
+
+    fn keep_aside(&mut self, side: Side) {
+        if let Some(parent) = self.side.get_mut(&side.previous) {
+            parent.children += 1;
+            self.leaves.remove(&parent.rank());
+        }
+        self.leaves.insert(side.rank());
+        self.side.insert(side.entry.hash, side);
+    }
+
+    /// Forgets the leaf with the least work and returns its hash.
+    fn evict(&mut self) -> Option<BlockHash> {
+        let (_, _, hash) = self.leaves.pop_first()?;
+        let gone = self.side.remove(&hash)?;
+        if let Some(parent) = self.side.get_mut(&gone.previous) {
+            parent.children -= 1;
+            if parent.children == 0 {
+                self.leaves.insert(parent.rank());
+            }
+        }
+        Some(hash)
+    }
+}
+
+fn prefix(hash: BlockHash) -> [u8; 8] {
+    // The first bytes in wire order are the last in display order, which no target forces to zero.
+    hash.0.first_chunk().copied().unwrap_or_default()
+}
+
+/// Headers from one down to the root, with their heights.
+#[derive(Debug, Clone)]
+pub struct Ancestors<'a> {
+    chain: &'a HeaderChain,
+    next: Step,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Hash(BlockHash),
+    Height(u32),
+    End,
+}
+
+impl Iterator for Ancestors<'_> {
+    type Item = (u32, Entry);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let height = match self.next {
+            Step::Hash(hash) => {
+                if let Some(side) = self.chain.side.get(&hash) {
+                    self.next = Step::Hash(side.previous);
+                    return Some((side.height, side.entry));
+                }
+                self.chain.height_of(hash)?
+            }
+            Step::Height(height) => height,
+            Step::End => return None,
+        };
+        self.next = height.checked_sub(1).map_or(Step::End, Step::Height);
+        Some((height, self.chain.entry_at(height)?))
+    }
+}

@@ -1,0 +1,23 @@
+//! What can be verified of the Zcash chain without consensus cryptography.
+//!
+//! This crate finds the boundaries of transactions and hashes their ids (ZIP-244, ZIP-229), recomputes merkle roots, checks
+//! the rules of a block's body that need lengths and hashes alone, checks proof of work, and keeps the tree of headers with
+//! its best tip. It decompresses no curve point and verifies no proof, signature or script: the authorizing data of v5 and
+//! later transactions is bound by nothing that is checked here.
+//!
+//! It holds no block, opens no file, and reads no clock. Everything is a function of its arguments, or a structure whose
+//! memory is bounded.
+
+mod block;
+mod header_chain;
+mod transaction;
+mod upgrade;
+mod work;
+
+pub use block::{BlockError, BodySummary, Transactions, check_body, merkle_root, transactions};
+pub use header_chain::{Ancestors, Entry, HeaderChain, HeaderError, Inserted, MAX_SIDE_HEADERS, Root};
+pub use transaction::{
+    PRE_V5_AUTH_DIGEST, TransactionError, TransactionVersion, TransactionView, parse, transaction_id,
+};
+pub use upgrade::{CURRENT_VERSION, Upgrade, floor, upgrade_at};
+pub use work::{ProofOfWork, Target, TargetError, Work, WorkError, check_work};
