@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use thiserror::Error;
 
-use crate::DecodeError;
-use crate::primitive::{Reader, write_compact_size};
+use crate::primitive::{Reader, compact_size_len, write_compact_size};
+use crate::{DecodeError, MAX_PAYLOAD};
 
 /// More elements than a message can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -13,11 +13,25 @@ use crate::primitive::{Reader, write_compact_size};
 pub struct TooMany {
     /// How many were given.
     pub len: usize,
-    /// How many fit.
+    /// How many of them fit.
     pub limit: usize,
 }
 
-/// A list of at most `MAX` elements.
+/// What a [`Bounded`] list holds.
+pub trait Element {
+    /// Returns how many bytes the element takes in its message's payload.
+    fn wire_len(&self) -> usize;
+}
+
+impl Element for u8 {
+    fn wire_len(&self) -> usize {
+        1
+    }
+}
+
+/// A list of at most `MAX` elements that together fit into a payload.
+///
+/// The second bound tells only for inventory: [`MAX_PAYLOAD`] holds 30,840 entries that name a transaction by two hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounded<T, const MAX: usize>(Vec<T>);
 
@@ -29,13 +43,6 @@ impl<T, const MAX: usize> Bounded<T, MAX> {
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
         self.0
-    }
-
-    /// Keeps the first `MAX` elements of `elements`.
-    #[must_use]
-    pub fn truncated(mut elements: Vec<T>) -> Self {
-        elements.truncate(MAX);
-        Self(elements)
     }
 
     pub(crate) fn decode(
@@ -53,6 +60,28 @@ impl<T, const MAX: usize> Bounded<T, MAX> {
     }
 }
 
+impl<T: Element, const MAX: usize> Bounded<T, MAX> {
+    /// Keeps as many of the first `elements` as fit.
+    #[must_use]
+    pub fn truncated(mut elements: Vec<T>) -> Self {
+        elements.truncate(Self::fitting(&elements));
+        Self(elements)
+    }
+
+    /// Counts the first elements that fit: at most `MAX`, behind their count, within a payload.
+    fn fitting(elements: &[T]) -> usize {
+        let mut room = MAX_PAYLOAD - compact_size_len(MAX as u64);
+        let fits = |element: &&T| match room.checked_sub(element.wire_len()) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        };
+        elements.iter().take(MAX).take_while(fits).count()
+    }
+}
+
 impl<T, const MAX: usize> Default for Bounded<T, MAX> {
     fn default() -> Self {
         Self(Vec::new())
@@ -67,14 +96,12 @@ impl<T, const MAX: usize> Deref for Bounded<T, MAX> {
     }
 }
 
-impl<T, const MAX: usize> TryFrom<Vec<T>> for Bounded<T, MAX> {
+impl<T: Element, const MAX: usize> TryFrom<Vec<T>> for Bounded<T, MAX> {
     type Error = TooMany;
 
     fn try_from(elements: Vec<T>) -> Result<Self, TooMany> {
-        if elements.len() > MAX {
-            return Err(TooMany { len: elements.len(), limit: MAX });
-        }
-        Ok(Self(elements))
+        let (len, limit) = (elements.len(), Self::fitting(&elements));
+        if len > limit { Err(TooMany { len, limit }) } else { Ok(Self(elements)) }
     }
 }
 

@@ -36,26 +36,21 @@ impl Checksum {
     }
 }
 
-/// A frame ready to be sent: its header and small payload in one piece, or the header with a shared payload behind it.
+/// A frame ready to be sent: the header and a small payload in one piece, or the header and a large payload in two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The header, with the payload behind it unless that is shared.
+    /// The header, with the payload behind it if that is shorter than [`SHARE_THRESHOLD`].
     pub head: Bytes,
-    /// The payload of a block or transaction, shared with the message; empty otherwise.
+    /// The payload from [`SHARE_THRESHOLD`] on, otherwise empty. That of a block or transaction is shared with the message.
     pub tail: Bytes,
 }
 
+#[allow(clippy::len_without_is_empty, reason = "a frame has at least its header")]
 impl Frame {
     /// Returns the length of the whole frame in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.head.len() + self.tail.len()
-    }
-
-    /// Returns false: a frame has at least its header.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        false
     }
 
     /// Copies the frame into one piece.
@@ -65,7 +60,7 @@ impl Frame {
     }
 }
 
-/// Frames a message for a network. A block is neither copied nor hashed again.
+/// Frames a message for a network. A large block is not copied, and none is hashed again.
 #[must_use]
 pub fn encode(message: &Message, magic: Magic) -> Frame {
     let payload = message.payload();
@@ -74,7 +69,7 @@ pub fn encode(message: &Message, magic: Magic) -> Frame {
     let mut head = Vec::with_capacity(HEADER_LEN + if shared { 0 } else { payload.len() });
     head.extend_from_slice(&magic.0);
     head.extend_from_slice(&message.command().field());
-    // Every payload is bounded by its message's limits, all of them far below 4 GiB.
+    // What a message's types admit fits into MAX_PAYLOAD, far below 4 GiB.
     head.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
     head.extend_from_slice(&checksum.0);
     if shared {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::bounded::Element;
 use crate::frame::{Checksum, Payload};
 use crate::primitive::{Reader, write_compact_size};
 use crate::{BlockHash, DecodeError, MerkleRoot, hash::sha256d};
@@ -122,6 +123,13 @@ impl BlockHeader {
         let mut bytes = Vec::with_capacity(self.encoded_len());
         self.encode(&mut bytes);
         BlockHash(sha256d(&bytes))
+    }
+}
+
+impl Element for BlockHeader {
+    /// Counts the byte behind it, which stands for no transactions.
+    fn wire_len(&self) -> usize {
+        self.encoded_len() + 1
     }
 }
 

@@ -1,5 +1,6 @@
 //! Names of blocks and transactions, as `inv`, `getdata` and `notfound` carry them (ZIP-239).
 
+use crate::bounded::Element;
 use crate::primitive::Reader;
 use crate::{AuthDigest, BlockHash, DecodeError, ProtocolVersion, TxId};
 
@@ -17,6 +18,15 @@ pub enum Inventory {
     FilteredBlock(BlockHash),
     /// A transaction of v5 or later, by its id and the digest of its authorizing data.
     Wtx(TxId, AuthDigest),
+}
+
+impl Element for Inventory {
+    fn wire_len(&self) -> usize {
+        match self {
+            Self::Tx(_) | Self::Block(_) | Self::FilteredBlock(_) => 36,
+            Self::Wtx(..) => 68,
+        }
+    }
 }
 
 /// The name of a transaction, in the form in which it is announced and asked for (ZIP-239).

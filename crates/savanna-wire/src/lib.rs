@@ -27,6 +27,7 @@ mod filter;
 mod frame;
 mod hash;
 mod header;
+mod host;
 mod inventory;
 mod locator;
 mod message;
@@ -37,8 +38,8 @@ mod services;
 mod transaction;
 mod version;
 
-pub use address::{AddrV1, AddrV2, Host, PeerAddr, PeerAddrError};
-pub use bounded::{Bounded, TooMany};
+pub use address::{AddrV1, AddrV2, PeerAddr, PeerAddrError};
+pub use bounded::{Bounded, Element, TooMany};
 pub use command::Command;
 pub use error::{DecodeError, FrameError};
 pub use filter::{FilterAdd, FilterLoad};
@@ -48,6 +49,7 @@ pub use frame::{
 };
 pub use hash::{AuthDigest, BlockHash, MerkleRoot, ParseHashError, TxId, sha256d};
 pub use header::{Block, BlockHeader, MAX_BLOCK_LEN, Solution};
+pub use host::{CjdnsIpv6, Host, NativeIpv6};
 pub use inventory::{Inventory, MAX_INVENTORY, TransactionId};
 pub use locator::{Locator, MAX_LOCATOR};
 pub use message::{MAX_ADDRESSES, MAX_HEADERS, Message};

@@ -1,11 +1,17 @@
 //! What `getblocks` and `getheaders` ask by.
 
-use crate::bounded::Bounded;
+use crate::bounded::{Bounded, Element};
 use crate::primitive::Reader;
 use crate::{BlockHash, DecodeError, ProtocolVersion};
 
 /// The most hashes of a locator.
 pub const MAX_LOCATOR: usize = 101;
+
+impl Element for BlockHash {
+    fn wire_len(&self) -> usize {
+        32
+    }
+}
 
 /// The payload of `getblocks` and `getheaders`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -111,7 +111,7 @@ impl Message {
             Command::Pong => Self::Pong(r.u64()?),
             Command::GetAddr => Self::GetAddr,
             Command::Addr => Self::Addr(Bounded::decode(r, AddrV1::LEN, AddrV1::decode)?),
-            Command::AddrV2 => Self::AddrV2(Bounded::truncated(AddrV2::decode_list(r, MAX_ADDRESSES)?)),
+            Command::AddrV2 => Self::AddrV2(AddrV2::decode_list(r)?),
             Command::Inv => Self::Inv(Bounded::decode(r, Inventory::LEAST_LEN, inventory)?),
             Command::GetData => Self::GetData(Bounded::decode(r, Inventory::LEAST_LEN, inventory)?),
             Command::NotFound => Self::NotFound(Bounded::decode(r, Inventory::LEAST_LEN, inventory)?),
@@ -138,7 +138,7 @@ impl Message {
             Self::Version(version) => version.encode(&mut out),
             Self::Ping(nonce) | Self::Pong(nonce) => out.extend_from_slice(&nonce.to_le_bytes()),
             Self::Addr(entries) => entries.encode(&mut out, AddrV1::encode),
-            Self::AddrV2(entries) => entries.encode(&mut out, AddrV2::encode),
+            Self::AddrV2(entries) => AddrV2::encode_list(entries, &mut out),
             Self::Inv(items) | Self::GetData(items) | Self::NotFound(items) => {
                 items.encode(&mut out, Inventory::encode);
             }
@@ -156,9 +156,9 @@ impl Message {
     }
 }
 
-/// Reads an entry of `headers`: a header and a count of transactions, which says nothing.
+/// Reads an entry of `headers`: a header and a count of transactions, which says nothing but is bounded like any other.
 fn counted_header(reader: &mut Reader<'_>) -> Result<BlockHeader, DecodeError> {
     let header = BlockHeader::decode(reader)?;
-    reader.compact_u64()?;
+    reader.compact_size(usize::MAX)?;
     Ok(header)
 }

@@ -244,9 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn elements_reserve_no_more_than_the_bytes_can_hold() {
-        let mut reader = Reader::new(&[0; 64], "list");
-        let read = reader.elements(1_000_000, 32, |reader| reader.array::<32>());
-        assert!(matches!(read, Err(DecodeError::UnexpectedEnd { .. })));
+    fn adversary_1_elements_reserve_no_more_than_the_bytes_can_hold() {
+        // Reserving for the declared count would overflow and panic.
+        for least in [0, 1, 8] {
+            let mut reader = Reader::new(&[0; 64], "list");
+            let read = reader.elements(usize::MAX, least, Reader::u64);
+            assert_eq!(read, Err(DecodeError::UnexpectedEnd { what: "list", needed: 8, left: 0 }));
+        }
+        let read = Reader::new(&[0; 64], "list").elements(8, 8, Reader::u64).unwrap();
+        assert_eq!((read.len(), read.capacity()), (8, 8));
     }
 }

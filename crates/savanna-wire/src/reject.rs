@@ -48,7 +48,7 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// Refuses a message of ours kind, with a reason that is cut to [`MAX_REASON`] bytes.
+    /// Refuses a message of the `command` kind, with a reason that is cut to [`MAX_REASON`] bytes.
     #[must_use]
     pub fn new(command: Command, code: RejectCode, reason: &str) -> Self {
         let reason = &reason.as_bytes()[..reason.len().min(MAX_REASON)];

@@ -11,7 +11,7 @@ use crate::{DecodeError, Services};
 /// The longest user agent, in bytes (BIP-14).
 pub const MAX_USER_AGENT: usize = 256;
 
-/// The version of the protocol that a peer speaks: 170002 and up.
+/// A version of the protocol; those in use begin at 170002. A peer may claim any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProtocolVersion(pub i32);
 
