@@ -1,0 +1,201 @@
+//! What the archive promises, and what it does when its files are another's or rotten.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use savanna_wire::Checksum;
+
+use super::*;
+use crate::testing::{chain, extend, genesis};
+
+fn open(dir: &Path) -> BlockStore {
+    BlockStore::open(dir, Network::Regtest).unwrap()
+}
+
+fn assert_holds(store: &BlockStore, expected: &[Block]) {
+    let last = expected.len().checked_sub(1).map(|last| u32::try_from(last).unwrap());
+    assert_eq!(store.tip().map(|tip| tip.height), last);
+    let entries: Vec<IndexEntry> = store.index_from(0).map(Result::unwrap).collect();
+    assert_eq!(entries.len(), expected.len());
+    for (height, (block, entry)) in (0..).zip(expected.iter().zip(entries)) {
+        assert_eq!(entry, IndexEntry::of(height, block));
+        assert_eq!(store.block(height).unwrap().as_ref(), Some(block));
+        assert_eq!(store.header(height).unwrap().as_ref(), Some(block.header()));
+        assert_eq!(store.height(block.hash()).unwrap(), Some(height));
+    }
+    assert_eq!(store.block(u32::try_from(expected.len()).unwrap()).unwrap(), None);
+}
+
+#[test]
+fn what_is_appended_is_read_back_here_and_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(40, 3000);
+    let store = open(dir.path());
+    assert_holds(&store, &[]);
+    store.append(&chain[..1]).unwrap();
+    let tip = store.append(&chain[1..]).unwrap().unwrap();
+    assert_eq!((tip.height, tip.hash), (40, chain[40].hash()));
+    assert_holds(&store, &chain);
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_holds(&store, &chain);
+    let tail: Vec<u32> = store.index_from(38).map(|entry| entry.unwrap().height).collect();
+    assert_eq!(tail, [38, 39, 40]);
+}
+
+#[test]
+fn a_run_that_does_not_link_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(5, 100);
+    let store = open(dir.path());
+    assert!(matches!(store.append(&chain[1..]), Err(StoreError::NotNext { tip: None, .. })));
+    store.append(&chain[..3]).unwrap();
+    let holed = [chain[3].clone(), chain[5].clone()];
+    assert!(matches!(store.append(&holed), Err(StoreError::NotNext { tip: Some(3), .. })));
+    assert_holds(&store, &chain[..3]);
+    store.append(&chain[3..]).unwrap();
+    assert_holds(&store, &chain);
+}
+
+#[test]
+fn a_fork_is_switched_by_truncating_to_where_it_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = chain(2500, 10);
+    let store = open(dir.path());
+    store.append(&old).unwrap();
+    assert_eq!(store.truncate(Some(9999)).unwrap().unwrap().height, 2500);
+    let tip = store.truncate(Some(7)).unwrap().unwrap();
+    assert_eq!((tip.height, tip.hash), (7, old[7].hash()));
+    assert_holds(&store, &old[..8]);
+    assert_eq!(store.height(old[8].hash()).unwrap(), None);
+    let branch = extend(&old[7], 30, 500, 1);
+    store.append(&branch).unwrap();
+    let new: Vec<Block> = old[..8].iter().chain(&branch).cloned().collect();
+    assert_holds(&store, &new);
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_holds(&store, &new);
+    assert_eq!(store.truncate(None).unwrap(), None);
+    assert_holds(&store, &[]);
+    store.append(&[genesis()]).unwrap();
+}
+
+#[test]
+fn another_networks_directory_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(3, 100);
+    let store = open(dir.path());
+    store.append(&chain).unwrap();
+    drop(store);
+    let error = BlockStore::open(dir.path(), Network::Mainnet).unwrap_err();
+    assert!(matches!(error, StoreError::Network { expected: Network::Mainnet, found: Network::Regtest, .. }));
+    assert!(error.to_string().ends_with("holds blocks of regtest, not of mainnet"), "{error}");
+    assert_holds(&open(dir.path()), &chain);
+}
+
+#[test]
+fn foreign_directories_and_formats_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("photo.jpg"), b"precious").unwrap();
+    assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Foreign { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is written into it");
+
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let marker = dir.path().join("savanna-blocks");
+    fs::write(&marker, "savanna block store\nformat 2\nwhatever format 2 says\n").unwrap();
+    assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Format { found: 2, .. })));
+    fs::write(&marker, [0xff; 40]).unwrap();
+    assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Foreign { .. })));
+}
+
+#[test]
+fn a_second_opening_is_refused_while_the_first_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path());
+    assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Locked { .. })));
+    drop(first);
+    open(dir.path());
+}
+
+#[test]
+fn a_kill_while_the_store_is_made_leaves_nothing_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let draft = dir.path().join("db.new");
+    drop(claim(dir.path(), Network::Regtest).unwrap());
+    fs::create_dir_all(draft.join("keyspaces")).unwrap();
+    fs::write(draft.join("0.jnl"), [0; 100]).unwrap();
+    let store = open(dir.path());
+    assert_holds(&store, &[]);
+    assert!(!draft.exists());
+}
+
+/// Names the directory that a re-executed test process writes to until it is killed.
+const CHILD_DIR: &str = "SAVANNA_STORE_TEST_CHILD_DIR";
+
+/// Appends runs for ever, and tells the height after each flush.
+fn write_until_killed(dir: &Path) {
+    let store = open(dir);
+    let mut parent = match store.tip() {
+        Some(tip) => store.block(tip.height).unwrap().unwrap(),
+        None => {
+            store.append(&[genesis()]).unwrap();
+            genesis()
+        }
+    };
+    loop {
+        let run = extend(&parent, 50, 5000, 3);
+        parent = run[49].clone();
+        let tip = store.append(&run).unwrap().unwrap();
+        if tip.height % 3 == 0 {
+            store.flush().unwrap();
+            println!("flushed {}", tip.height);
+        }
+    }
+}
+
+/// Runs this very test in a child, kills it after `lines` lines, and returns the last height it said was durable.
+fn run_and_kill(dir: &Path, lines: usize) -> u32 {
+    let test = "blocks::tests::adversary_27_a_kill_in_mid_write_loses_nothing_that_was_flushed";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(CHILD_DIR, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let heights = output.lines().map_while(Result::ok);
+    let mut heights = heights.filter_map(|line| Some(line.split_once("flushed ")?.1.parse().unwrap()));
+    let last = heights.nth(lines).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What was said between that line and the kill counts as well.
+    heights.last().unwrap_or(last)
+}
+
+#[test]
+fn adversary_27_a_kill_in_mid_write_loses_nothing_that_was_flushed() {
+    if let Some(dir) = std::env::var_os(CHILD_DIR) {
+        return write_until_killed(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for round in 0..6 {
+        let flushed = run_and_kill(dir.path(), round * 2);
+        let store = open(dir.path());
+        let tip = store.tip().unwrap();
+        assert!(tip.height >= flushed && flushed > before, "{flushed} was flushed, {} is there", tip.height);
+        before = tip.height;
+        let mut previous = BlockHash::ZERO;
+        for entry in store.index_from(0) {
+            let entry = entry.unwrap();
+            let block = store.block(entry.height).unwrap().unwrap();
+            assert_eq!(block.header().previous, previous);
+            assert_eq!(Checksum::of(block.bytes()), entry.checksum);
+            previous = block.hash();
+        }
+        assert_eq!(previous, tip.hash);
+    }
+}
