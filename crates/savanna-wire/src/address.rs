@@ -11,6 +11,9 @@ use crate::primitive::{Reader, compact_size_len, write_compact_size};
 use crate::{DecodeError, Host, MAX_ADDRESSES, Services};
 
 /// Where a peer listens: a host and a port.
+///
+/// Its text is `IP:PORT`, with an IPv6 address in brackets. A host of another network is shown in hexadecimal digits, and
+/// is not read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerAddr {
     /// The host.
@@ -73,7 +76,7 @@ pub struct AddrV1 {
     pub time: u32,
     /// What the peer is said to offer.
     pub services: Services,
-    /// Where it listens. IPv4 is written IPv4-mapped.
+    /// Where it listens. On the wire IPv4 is IPv4-mapped IPv6; read, it is IPv4.
     pub address: SocketAddr,
 }
 

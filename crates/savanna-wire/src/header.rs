@@ -156,6 +156,7 @@ impl Block {
     }
 
     /// Makes a block of bytes whose frame checksum is already known, so that serving it hashes nothing but the header.
+    /// A wrong checksum makes a frame that its reader drops.
     ///
     /// # Errors
     /// [`DecodeError`] as for [`Block::new`].

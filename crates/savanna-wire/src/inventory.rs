@@ -58,6 +58,14 @@ impl From<TransactionId> for Inventory {
 }
 
 impl Inventory {
+    const TX: u32 = 1;
+    const BLOCK: u32 = 2;
+    const FILTERED_BLOCK: u32 = 3;
+    const WTX: u32 = 5;
+
+    /// The shortest entry in bytes.
+    pub(crate) const LEAST_LEN: usize = 36;
+
     /// Returns the transaction that the entry names, if it names one.
     #[must_use]
     pub const fn transaction_id(self) -> Option<TransactionId> {
@@ -67,14 +75,6 @@ impl Inventory {
             Self::Block(_) | Self::FilteredBlock(_) => None,
         }
     }
-
-    const TX: u32 = 1;
-    const BLOCK: u32 = 2;
-    const FILTERED_BLOCK: u32 = 3;
-    const WTX: u32 = 5;
-
-    /// The shortest entry in bytes.
-    pub(crate) const LEAST_LEN: usize = 36;
 
     pub(crate) fn decode(reader: &mut Reader<'_>, version: ProtocolVersion) -> Result<Self, DecodeError> {
         match reader.u32()? {

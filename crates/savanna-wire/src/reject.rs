@@ -55,13 +55,13 @@ impl Reject {
         Self { command: command.name().as_bytes().into(), code, reason: reason.into(), hash: None }
     }
 
-    /// Returns the name of the refused message, as the peer wrote it.
+    /// Returns the name of the refused message, as the peer wrote it. It is to be escaped as the reason is.
     #[must_use]
     pub fn command(&self) -> &[u8] {
         &self.command
     }
 
-    /// Returns the reason, as the peer wrote it.
+    /// Returns the reason, as the peer wrote it. It is to be escaped where it is shown, as `Display` does.
     #[must_use]
     pub fn reason(&self) -> &[u8] {
         &self.reason

@@ -1,21 +1,16 @@
 //! What a hostile peer may send, and what must follow.
 
-use std::net::{IpAddr, Ipv6Addr};
-
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use savanna_wire::{
-    AddrV2, Block, BlockHash, Bounded, CjdnsIpv6, Command, DecodeError, Decoded, Decoder, DropReason, FrameError, Host,
-    MAX_BLOCK_LEN, MAX_COMPACT_SIZE, MAX_TRANSACTION_LEN, MAX_USER_AGENT, Message, NativeIpv6, Network, PeerAddr,
-    ProtocolVersion, Services, Solution, Transaction, UserAgent, Version, VersionAddr, write_compact_size,
+    Block, BlockHash, Bounded, Command, DecodeError, Decoded, Decoder, DropReason, FrameError, MAX_BLOCK_LEN,
+    MAX_COMPACT_SIZE, MAX_TRANSACTION_LEN, MAX_USER_AGENT, Message, Network, ProtocolVersion, Services, Transaction,
+    UserAgent, Version, VersionAddr,
 };
 
-use crate::{MAGIC, accept, decode, encoded, frame, frame_of_field, refuse};
+use crate::{MAGIC, accept, counted, decode, encoded, frame, frame_of_field, refuse};
 
-fn counted(count: u64, rest: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_compact_size(&mut out, count);
-    out.extend_from_slice(rest);
-    out
+fn command_name(name: &str) -> &'static str {
+    Command::ALL.into_iter().find(|command| command.name() == name).unwrap().name()
 }
 
 /// A payload of `getblocks` or `getheaders` with `count` declared and `given` hashes.
@@ -46,17 +41,13 @@ fn header_entry(behind: &[u8]) -> Vec<u8> {
     [&[4; 140][..], &[36], &[5; 36], behind].concat()
 }
 
-fn addrv2_entry(id: u8, host: &[u8]) -> Vec<u8> {
-    [&[1, 0, 0, 0, 1, id][..], &counted(host.len() as u64, host), &[0x20, 0x29]].concat()
-}
-
 #[test]
 fn adversary_1_counts_above_a_types_cap_are_refused_before_anything_is_read() {
     for (command, limit) in
         [("addr", 1000), ("addrv2", 1000), ("inv", 50_000), ("getdata", 50_000), ("notfound", 50_000), ("headers", 160)]
     {
         for count in [limit + 1, 1_000_000, MAX_COMPACT_SIZE, u64::MAX] {
-            let what = Command::ALL.into_iter().find(|known| known.name() == command).unwrap().name();
+            let what = command_name(command);
             assert_eq!(refuse(command, &counted(count, &[])), DecodeError::TooLarge { what, count, limit });
         }
         let short = refuse(command, &counted(limit, &[1, 0, 0, 0, 0, 0, 0, 0]));
@@ -86,10 +77,6 @@ fn adversary_2_non_canonical_counts_and_lengths_are_refused_in_every_message() {
     assert_eq!(refuse("block", &block), DecodeError::NonCanonical { what: "block" });
     let services = [&[1, 1, 0, 0, 0][..], &[0xfd, 1, 0], &[1, 4, 1, 2, 3, 4], &[0, 1]].concat();
     assert_eq!(refuse("addrv2", &services), DecodeError::NonCanonical { what: "addrv2" });
-}
-
-fn command_name(name: &str) -> &'static str {
-    Command::ALL.into_iter().find(|command| command.name() == name).unwrap().name()
 }
 
 #[test]
@@ -254,147 +241,4 @@ fn adversary_20_a_locator_holds_101_hashes_and_no_more() {
         assert!(matches!(accept(command, &locator(0, 0)), Message::GetBlocks(_) | Message::GetHeaders(_)));
     }
     assert!(Bounded::<BlockHash, 101>::try_from(vec![BlockHash::ZERO; 102]).is_err());
-}
-
-#[test]
-fn every_message_but_version_is_refused_with_a_byte_left_over_or_missing() {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    for command in Command::ALL {
-        use proptest::strategy::{Strategy, ValueTree};
-        let message = crate::any::message_of(command).new_tree(&mut runner).unwrap().current();
-        let opaque = matches!(command, Command::Version | Command::Block | Command::Tx | Command::Reject);
-        if opaque {
-            continue;
-        }
-        let mut payload = message.payload().to_vec();
-        payload.push(0);
-        assert_eq!(refuse(command.name(), &payload), DecodeError::Trailing { left: 1 });
-        payload.truncate(payload.len().saturating_sub(2));
-        if !message.payload().is_empty() {
-            assert!(matches!(refuse(command.name(), &payload), DecodeError::UnexpectedEnd { .. }), "{command}");
-        }
-    }
-}
-
-#[test]
-fn a_reject_names_a_hash_or_none() {
-    let plain = [&[2][..], b"tx", &[0x42, 3], b"fee"].concat();
-    assert!(matches!(accept("reject", &plain), Message::Reject(reject) if reject.hash.is_none()));
-    let named = [&plain[..], &[8; 32]].concat();
-    assert!(matches!(accept("reject", &named), Message::Reject(reject) if reject.hash == Some([8; 32])));
-    assert!(matches!(refuse("reject", &named[..named.len() - 1]), DecodeError::UnexpectedEnd { .. }));
-    assert_eq!(refuse("reject", &[&named[..], &[0]].concat()), DecodeError::Trailing { left: 1 });
-    let long = [&[13][..], &[b'a'; 13], &[1, 0]].concat();
-    assert!(matches!(refuse("reject", &long), DecodeError::TooLarge { count: 13, limit: 12, .. }));
-    let long = [&[0, 1, 112][..], &[b'a'; 112]].concat();
-    assert!(matches!(refuse("reject", &long), DecodeError::TooLarge { count: 112, limit: 111, .. }));
-}
-
-#[test]
-fn filters_are_bounded() {
-    let filter = |hashes: u32| [&counted(1, &[0xff]), &hashes.to_le_bytes()[..], &[0; 5]].concat();
-    assert!(matches!(accept("filterload", &filter(50)), Message::FilterLoad(filter) if filter.hashes() == 50));
-    assert_eq!(refuse("filterload", &filter(51)), DecodeError::Invalid { what: "number of hash functions" });
-    assert!(matches!(refuse("filterload", &counted(36_001, &[0; 36_010])), DecodeError::TooLarge { .. }));
-    assert!(matches!(refuse("filteradd", &counted(521, &[0; 521])), DecodeError::TooLarge { .. }));
-}
-
-#[test]
-fn inventory_of_unknown_size_drops_the_whole_message_and_never_closes() {
-    for command in ["inv", "getdata", "notfound"] {
-        for kind in [0_u32, 4, 6, 0x4000_0001, u32::MAX] {
-            let payload = [&[2, 2, 0, 0, 0][..], &[1; 32], &kind.to_le_bytes(), &[1; 32]].concat();
-            let dropped = Decoded::Dropped { reason: DropReason::UnknownInventory, length: payload.len() };
-            assert_eq!(decode(&frame(command, &payload)), Ok(dropped));
-        }
-    }
-}
-
-#[test]
-fn wtx_inventory_wants_a_negotiated_version_of_170014() {
-    let payload = [&[1, 5, 0, 0, 0][..], &[1; 64]].concat();
-    let bytes = frame("inv", &payload);
-    for (version, known) in [(170_013, false), (170_014, true), (170_190, true), (i32::MIN, false)] {
-        let (mut decoder, mut buffer) = (Decoder::new(MAGIC), BytesMut::from(&bytes[..]));
-        decoder.complete_handshake(ProtocolVersion(version));
-        let decoded = decoder.decode(&mut buffer).unwrap().unwrap();
-        assert_eq!(matches!(decoded, Decoded::Message(Message::Inv(_))), known, "at {version}");
-        assert!(known || matches!(decoded, Decoded::Dropped { reason: DropReason::UnknownInventory, .. }));
-    }
-}
-
-#[test]
-fn a_header_has_a_solution_of_one_of_two_lengths() {
-    for (len, fine) in [(0, false), (35, false), (36, true), (37, false), (1343, false), (1344, true), (1345, false)] {
-        let block = [&[4; 140][..], &counted(len as u64, &vec![5; len]), &[0]].concat();
-        assert_eq!(Block::new(Bytes::from(block)).is_ok(), fine, "{len}");
-        assert_eq!(Solution::new(vec![5; len]).is_some(), fine);
-    }
-}
-
-#[test]
-fn an_addrv2_host_of_a_known_network_has_that_networks_length() {
-    for (id, right) in [(1, 4), (2, 16), (4, 32), (5, 32), (6, 16)] {
-        for len in [0, right - 1, right, right + 1, 512] {
-            let payload = [&[1][..], &addrv2_entry(id, &vec![0xfc; len])].concat();
-            if len == right {
-                assert!(matches!(accept("addrv2", &payload), Message::AddrV2(entries) if entries.len() == 1));
-            } else {
-                let error = refuse("addrv2", &payload);
-                assert!(
-                    matches!(error, DecodeError::UnexpectedEnd { .. } | DecodeError::Trailing { .. }),
-                    "{id}/{len}"
-                );
-            }
-        }
-    }
-    for id in [0, 1, 3, 7, 255] {
-        let payload = [&[1][..], &addrv2_entry(id, &[0; 513])].concat();
-        assert!(matches!(refuse("addrv2", &payload), DecodeError::TooLarge { count: 513, limit: 512, .. }));
-    }
-}
-
-#[test]
-fn addrv2_entries_of_tor_v2_of_unknown_networks_and_in_disguise_are_skipped() {
-    let onion_cat: [u8; 16] = "fd87:d87e:eb43::1".parse::<Ipv6Addr>().unwrap().octets();
-    let mapped: [u8; 16] = "::ffff:1.2.3.4".parse::<Ipv6Addr>().unwrap().octets();
-    let entries = [
-        addrv2_entry(3, &[1; 10]),
-        addrv2_entry(0, &[]),
-        addrv2_entry(200, &[1; 512]),
-        addrv2_entry(2, &onion_cat),
-        addrv2_entry(2, &mapped),
-        addrv2_entry(6, &[0xfd; 16]),
-        addrv2_entry(1, &[9, 9, 9, 9]),
-    ];
-    let payload = [&[7][..], &entries.concat()].concat();
-    let Message::AddrV2(read) = accept("addrv2", &payload) else { panic!("not an addrv2") };
-    assert_eq!(read.iter().map(|entry| entry.address.to_string()).collect::<Vec<_>>(), ["9.9.9.9:8233"]);
-}
-
-#[test]
-fn a_host_has_one_value_and_no_other_networks_is_gossiped_in_disguise() {
-    let mapped: IpAddr = "::ffff:1.2.3.4".parse().unwrap();
-    assert_eq!(Host::from(mapped), Host::V4([1, 2, 3, 4].into()));
-    assert_eq!(NativeIpv6::new("::ffff:1.2.3.4".parse().unwrap()), None);
-    assert_eq!(CjdnsIpv6::new("fd00::1".parse().unwrap()), None);
-
-    let onion_cat: IpAddr = "fd87:d87e:eb43::1".parse().unwrap();
-    let entry = |ip: IpAddr| {
-        let address = PeerAddr { host: ip.into(), port: 8233 };
-        AddrV2 { time: 1, services: Services::NONE, address }
-    };
-    let told = |entries: Vec<AddrV2>| Message::AddrV2(entries.try_into().unwrap());
-    let bytes = encoded(&told(vec![entry(onion_cat), entry(mapped)]));
-    assert_eq!(decode(&bytes), Ok(Decoded::Message(told(vec![entry(mapped)]))));
-    assert_eq!(bytes, encoded(&told(vec![entry(mapped)])), "what a reader skips is not written");
-}
-
-#[test]
-fn services_of_an_addrv2_entry_are_a_value_and_so_may_exceed_32_mib() {
-    let mut entry = vec![1, 0, 0, 0];
-    write_compact_size(&mut entry, u64::MAX);
-    entry.extend_from_slice(&[1, 4, 1, 2, 3, 4, 0, 1]);
-    let Message::AddrV2(read) = accept("addrv2", &[&[1][..], &entry].concat()) else { panic!("not an addrv2") };
-    assert_eq!(read[0].services, Services(u64::MAX));
 }

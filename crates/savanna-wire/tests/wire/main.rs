@@ -8,10 +8,12 @@ mod by_hand;
 mod memory;
 mod round_trip;
 mod stream;
+mod strict;
 
 use bytes::BytesMut;
 use savanna_wire::{
     Checksum, DecodeError, Decoded, Decoder, FrameError, Magic, Message, Network, ProtocolVersion, encode,
+    write_compact_size,
 };
 
 const MAGIC: Magic = Network::Mainnet.magic();
@@ -78,4 +80,12 @@ fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<char> = text.chars().filter(|digit| !digit.is_whitespace()).collect();
     assert!(digits.len().is_multiple_of(2));
     digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
+}
+
+/// Writes a count or a length, and `rest` behind it.
+fn counted(count: u64, rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_compact_size(&mut out, count);
+    out.extend_from_slice(rest);
+    out
 }
