@@ -92,6 +92,8 @@ pub enum Timer {
     Ping(u64),
     /// For the answer to a request.
     Request(RequestId),
+    /// For a question of the peer's that waits for its rate: passing it ends nothing.
+    Question,
 }
 
 impl fmt::Display for Timer {
@@ -103,6 +105,7 @@ impl fmt::Display for Timer {
             Self::Heartbeat => "a heartbeat was due",
             Self::Ping(_) => "a ping was not answered in time",
             Self::Request(_) => "a request was not answered in time",
+            Self::Question => "a question was due",
         })
     }
 }

@@ -4,11 +4,19 @@
 //! responses, answers heartbeats, and keeps the peer within its budget. It does no IO: bytes, time and randomness are
 //! arguments. It verifies no block and knows no other peer.
 
+mod budget;
 mod close;
 mod config;
 mod event;
+mod gossip;
+mod handshake;
+mod inbound;
+mod keepalive;
 mod nonce;
+mod outbox;
+mod patience;
 mod request;
+mod requests;
 mod session;
 mod time;
 

@@ -1,14 +1,29 @@
 //! The session: one peer, from its first byte to its last.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use savanna_wire::{ProtocolVersion, Version};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use savanna_wire::{Command, Decoded, Decoder, DropReason, Message, ProtocolVersion, Reject, RejectCode, Version};
 use thiserror::Error;
 
+use crate::budget::Budget;
+use crate::gossip::{self, AddressAllowance, Announced};
+use crate::handshake::{self, ExpectVersion, Phase};
+use crate::inbound::Inbound;
+use crate::keepalive::Keepalive;
+use crate::outbox::Outbox;
+use crate::patience::Patience;
+use crate::requests::{Line, Requests};
 use crate::{
-    CloseReason, Config, Direction, Event, InboundId, Now, PeerInfo, Request, RequestId, RequestKind, Response, Timer,
+    CloseReason, Config, Direction, Event, Gossip, InboundId, Incompatibility, Now, Offence, PeerInfo, Request,
+    RequestId, RequestKind, Response, Timer,
 };
+
+/// How many events may wait before nothing more is taken from the peer.
+const MAX_EVENTS: usize = 16;
 
 /// What [`Session::handle_bytes`] wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,74 +36,513 @@ pub enum Step {
     Blocked,
 }
 
-/// The session has as many requests of this kind in flight as it may.
+/// The session takes no request of this kind at the moment.
+///
+/// So many are in flight already, or the peer does not read what it is sent, or there is no completed handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too many requests of kind {} in flight", .0.label())]
 pub struct Busy(pub RequestKind);
 
 /// One peer's side of the protocol.
+///
+/// Methods are of four kinds: getters; `handle_*`, which take what the world does; requests, responses and [`close`], which
+/// take what the application wants; and `poll_*`, which give what is to be done. After any of the others, the driver polls
+/// transmissions, then events, then the deadline, until there is nothing.
+///
+/// # Fairness
+/// While the session is [`Step::Blocked`] it is we who do not read, so the peer's deadlines stand still: all of them while
+/// we have not drained our events or answered its questions; those that could end the connection also while the peer does
+/// not read our answers, where the write deadline governs. When reading goes on after a stop, no deadline passes until what
+/// has piled up meanwhile has had as long as the stop, at most a second, to be read. A driver in turn offers what it has
+/// read before it lets time pass, calls [`handle_bytes`] until it wants bytes or is blocked, and leaves events where they
+/// are while its own consumer is full.
+///
+/// # Security
+/// Everything that a peer can make a session hold is bounded; beyond a bound nothing is read. [`buffered_bytes`] tells how
+/// much it is.
+///
+/// [`close`]: Self::close
+/// [`handle_bytes`]: Self::handle_bytes
+/// [`buffered_bytes`]: Self::buffered_bytes
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    config: Config,
+    now: Now,
+    decoder: Decoder,
+    rng: ChaCha8Rng,
+    phase: Phase,
+    began: Duration,
+    remote: Option<Version>,
+    is_closed: bool,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    keepalive: Keepalive,
+    requests: Requests,
+    inbound: Inbound,
+    budget: Budget,
+    allowance: AddressAllowance,
+    frame_began: Option<Duration>,
+    /// Stands still whenever nothing is read: for the deadlines that end the connection.
+    reading: Patience,
+    /// Stands still while it is we who hold up reading: for the deadlines of requests.
+    waiting: Patience,
+}
 
 impl Session {
     /// Begins a connection.
+    #[must_use]
     pub fn new(config: Config, direction: Direction, seed: [u8; 32], now: Now) -> Self {
-        todo!()
+        let at = now.monotonic;
+        let mut session = Self {
+            now,
+            decoder: Decoder::new(config.magic),
+            rng: ChaCha8Rng::from_seed(seed),
+            phase: Phase::ExpectVersion(ExpectVersion::new(direction)),
+            began: at,
+            remote: None,
+            is_closed: false,
+            outbox: Outbox::new(config.magic, at),
+            events: VecDeque::new(),
+            keepalive: Keepalive::new(at),
+            requests: Requests::new(),
+            inbound: Inbound::new(direction, at),
+            budget: Budget::new(at),
+            allowance: AddressAllowance::new(at),
+            frame_began: None,
+            reading: Patience::default(),
+            waiting: Patience::default(),
+            config,
+        };
+        if direction == Direction::Outbound {
+            session.introduce();
+        }
+        session
     }
+
     /// Takes at most one message from the front of the buffer.
     pub fn handle_bytes(&mut self, buffer: &mut BytesMut, now: Now) -> Step {
-        todo!()
+        self.tick(now);
+        if self.is_closed || self.is_blocked() {
+            return Step::Blocked;
+        }
+        let before = buffer.len();
+        match self.decoder.decode(buffer) {
+            Err(error) => self.close(CloseReason::Malformed(error)),
+            Ok(None) => {
+                if self.decoder.is_mid_frame(buffer) && self.frame_began.is_none() {
+                    self.frame_began = Some(self.reading.read(now.monotonic));
+                }
+                return Step::NeedBytes;
+            }
+            Ok(Some(decoded)) => {
+                self.frame_began = None;
+                self.take(decoded, before - buffer.len());
+                self.pump();
+            }
+        }
+        if self.is_closed { Step::Blocked } else { Step::More }
     }
-    /// Says that the peer will send no more.
+
+    /// Says that the peer will send no more, and that everything it sent has been handed over.
     pub fn handle_eof(&mut self, now: Now) {
-        todo!()
+        self.tick(now);
+        self.close(CloseReason::ClosedByPeer);
     }
+
     /// Lets every deadline pass that is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        todo!()
+        self.tick(now);
+        if self.is_closed {
+            return;
+        }
+        if let Some(timer) = self.overdue() {
+            return self.close(CloseReason::TimedOut(timer));
+        }
+        self.beat();
+        self.requests.expire(&self.waiting, now.monotonic);
+        self.pump();
     }
-    /// Asks the peer something.
+
+    /// Asks the peer something, or tells it something.
+    ///
+    /// Ends with one [`Event::Response`], unless it is cancelled. Blocks and transactions are asked for once however often
+    /// a request names them, and an empty request for them is complete at once.
+    ///
+    /// # Errors
+    /// [`Busy`] if the session takes no request of this kind at the moment: nothing was sent.
     pub fn request(&mut self, request: Request, now: Now) -> Result<RequestId, Busy> {
-        todo!()
+        self.tick(now);
+        let kind = request.kind();
+        let Some(negotiated) = self.info().map(|info| info.negotiated) else { return Err(Busy(kind)) };
+        let statement = gossip::statement(&request, negotiated);
+        if self.is_closed || (statement.is_some() && self.outbox.is_above_mark()) {
+            return Err(Busy(kind));
+        }
+        let mut line = Line {
+            outbox: &mut self.outbox,
+            rng: &mut self.rng,
+            negotiated,
+            now: now.monotonic,
+            clock: &self.waiting,
+            timeout: self.config.timeouts.request,
+        };
+        let id = self.requests.begin(request, &mut line)?;
+        if let Some(message) = statement {
+            self.outbox.send(&message);
+        }
+        if kind == RequestKind::Peers {
+            self.allowance.asked();
+        }
+        self.pump();
+        Ok(id)
     }
+
     /// Forgets a request: its answer, should it come, is dropped.
     pub fn cancel(&mut self, id: RequestId) {
-        todo!()
+        self.requests.cancel(id);
+        self.events.retain(|event| !matches!(event, Event::Response { id: ended, .. } if *ended == id));
     }
-    /// Answers a question of the peer's.
+
+    /// Answers a question of the peer's. An answer of another kind than the question counts as [`Response::Nil`].
+    ///
+    /// Answers go out in the order of the questions, whatever the order of the calls.
     pub fn respond(&mut self, id: InboundId, response: Response) {
-        todo!()
+        if let Some(negotiated) = self.info().map(|info| info.negotiated) {
+            self.inbound.respond(id, response, negotiated);
+            self.pump();
+        }
     }
+
     /// Raises the least version that the peer must speak.
+    ///
+    /// A peer that speaks less is told so, and the session ends: for when an upgrade activates.
     pub fn set_floor(&mut self, floor: ProtocolVersion) {
-        todo!()
+        self.config.floor = floor;
+        let known = self.remote.as_ref().map_or(Ok(()), |remote| handshake::check_floor(remote.version, floor));
+        if let Err(obsolete) = known {
+            self.refuse(obsolete);
+        }
     }
+
     /// Ends the session.
+    ///
+    /// What is queued for the peer can still be polled; everything else stops.
     pub fn close(&mut self, reason: CloseReason) {
-        todo!()
+        if self.is_closed {
+            return;
+        }
+        self.is_closed = true;
+        self.inbound.clear();
+        self.requests.close(&reason);
+        self.collect();
+        self.events.push_back(Event::Closed(reason));
     }
-    /// Returns the next bytes for the peer.
+
+    /// Returns the next bytes for the peer. To be asked only when they can be written.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        todo!()
+        let piece = self.outbox.take();
+        self.pump();
+        piece
     }
+
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
+
     /// Returns the next deadline, on the scale of [`Now::monotonic`], and what it is for.
+    ///
+    /// A deadline may turn out to have moved when it is reached; then nothing happens and the next is later.
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<(Duration, Timer)> {
-        todo!()
+        if self.is_closed {
+            return None;
+        }
+        let timeouts = &self.config.timeouts;
+        let is_stuck = self.is_blocked();
+        let reads = !is_stuck;
+        let waits = !(is_stuck && self.holds_up());
+        let on = |clock: &Patience, (at, timer): (Duration, Timer)| (clock.when(at), timer);
+        let deadlines = [
+            self.shakes_hands().then(|| (handshake::deadline(&self.config, self.began), Timer::Handshake)),
+            self.outbox.deadline(timeouts.write).map(|at| (at, Timer::Write)),
+            self.frame_deadline().filter(|_| reads).map(|at| on(&self.reading, (at, Timer::Frame))),
+            self.keepalive.deadline().filter(|_| reads).map(|beat| on(&self.reading, beat)),
+            self.keepalive.next().filter(|_| !self.shakes_hands()).map(|at| (at, Timer::Heartbeat)),
+            self.requests.deadline().filter(|_| waits).map(|(at, id)| on(&self.waiting, (at, Timer::Request(id)))),
+            self.inbound.throttled_until().map(|at| (at, Timer::Question)),
+        ];
+        deadlines.into_iter().flatten().min()
     }
-    /// Returns what the peer said of itself, once it has.
-    pub fn remote(&self) -> Option<&Version> {
-        todo!()
+
+    /// Returns what the peer said of itself, once it has, though it was refused for it.
+    #[must_use]
+    pub const fn remote(&self) -> Option<&Version> {
+        self.remote.as_ref()
     }
+
     /// Returns what the completed handshake told.
-    pub fn info(&self) -> Option<&PeerInfo> {
-        todo!()
+    #[must_use]
+    pub const fn info(&self) -> Option<&PeerInfo> {
+        self.phase.info()
     }
+
     /// Returns whether the session has ended.
-    pub fn is_closed(&self) -> bool {
-        todo!()
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Returns how many bytes of the peer's and for the peer the session holds, outside the events not yet polled.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.outbox.bytes() + self.inbound.bytes() + self.requests.bytes()
+    }
+
+    /// Tells every clock the time.
+    fn tick(&mut self, now: Now) {
+        let monotonic = now.monotonic.max(self.now.monotonic);
+        self.now = Now { monotonic, ..now };
+        self.outbox.tick(monotonic);
+        let is_stuck = !self.is_closed && self.is_blocked();
+        self.reading.set_stopped(is_stuck, monotonic);
+        self.waiting.set_stopped(is_stuck && self.holds_up(), monotonic);
+        self.keepalive.tick(&self.outbox, &self.reading, &self.config.timeouts, monotonic);
+    }
+
+    /// Returns whether nothing more is to be read.
+    fn is_blocked(&self) -> bool {
+        self.events.len() >= MAX_EVENTS || self.inbound.is_full()
+    }
+
+    /// Returns whether it is we who keep a blocked session blocked, and not a peer that does not read our answers.
+    fn holds_up(&self) -> bool {
+        self.events.len() >= MAX_EVENTS || !self.outbox.is_above_mark()
+    }
+
+    const fn shakes_hands(&self) -> bool {
+        !matches!(self.phase, Phase::Ready(_))
+    }
+
+    fn frame_deadline(&self) -> Option<Duration> {
+        Some(self.frame_began?.saturating_add(self.config.timeouts.frame))
+    }
+
+    /// Returns a passed deadline that ends the session.
+    fn overdue(&self) -> Option<Timer> {
+        let now = self.now.monotonic;
+        if self.shakes_hands() && now >= handshake::deadline(&self.config, self.began) {
+            return Some(Timer::Handshake);
+        }
+        if self.outbox.deadline(self.config.timeouts.write).is_some_and(|at| now >= at) {
+            return Some(Timer::Write);
+        }
+        if self.frame_deadline().is_some_and(|at| self.reading.is_due(at, now)) {
+            return Some(Timer::Frame);
+        }
+        self.keepalive.overdue(&self.reading, now)
+    }
+
+    fn take(&mut self, decoded: Decoded, bytes: usize) {
+        match decoded {
+            Decoded::Dropped { reason: DropReason::UnknownCommand, length } => self.charge(1, length),
+            Decoded::Dropped {
+                reason: DropReason::MalformedCommand | DropReason::BadChecksum | DropReason::UnknownInventory,
+                length,
+            } => self.charge(Budget::DAMAGED, length),
+            Decoded::Message(message) if self.shakes_hands() => self.shake_hands(message, bytes),
+            Decoded::Message(message) => self.dispatch(message, bytes),
+        }
+    }
+
+    /// Advances the handshake; whatever does not belong to it is passed over.
+    fn shake_hands(&mut self, message: Message, bytes: usize) {
+        let placeholder = Phase::ExpectVersion(ExpectVersion::new(Direction::Inbound));
+        self.phase = match (std::mem::replace(&mut self.phase, placeholder), message) {
+            (Phase::ExpectVersion(state), Message::Version(version)) => {
+                self.remote = Some(version.clone());
+                match state.version(version, &self.config) {
+                    Ok(next) => {
+                        if next.direction() == Direction::Inbound {
+                            self.introduce();
+                        }
+                        self.outbox.send(&Message::Verack);
+                        Phase::ExpectVerack(next)
+                    }
+                    Err(reason) => {
+                        self.refuse(reason);
+                        Phase::ExpectVersion(state)
+                    }
+                }
+            }
+            (Phase::ExpectVerack(state), Message::Verack) => {
+                let ready = state.verack(&mut self.decoder);
+                self.events.push_back(Event::Established(ready.info.clone()));
+                self.phase = Phase::Ready(ready);
+                return self.beat();
+            }
+            (state @ Phase::ExpectVerack(_), Message::Version(_)) => {
+                self.reject_duplicate(Command::Version, Offence::DuplicateVersion);
+                state
+            }
+            (state, _) => {
+                self.charge(1, bytes);
+                state
+            }
+        };
+    }
+
+    fn dispatch(&mut self, message: Message, bytes: usize) {
+        let now = self.now.monotonic;
+        if let Some(hash) = self.requests.release(&message) {
+            self.tell(Gossip::Block(hash));
+        }
+        match message {
+            Message::Version(_) => self.reject_duplicate(Command::Version, Offence::DuplicateVersion),
+            Message::Verack => self.reject_duplicate(Command::Verack, Offence::DuplicateVerack),
+            Message::Ping(nonce) => {
+                if !self.inbound.ping(nonce) {
+                    self.charge(1, bytes);
+                }
+            }
+            Message::Pong(nonce) => self.pong(nonce, bytes),
+            Message::Addr(entries) => self.addresses(entries.iter().map(gossip::upgraded).collect(), bytes),
+            Message::AddrV2(entries) => self.addresses(entries.into_vec(), bytes),
+            Message::Inv(items) => self.announced(Announced::sort(&items), bytes),
+            Message::NotFound(items) => {
+                let asked = items.iter().filter(|item| self.requests.lacks(**item)).count();
+                self.charge_unless(asked > 0, bytes);
+            }
+            Message::Headers(headers) => {
+                let asked = self.requests.headers(headers.into_vec());
+                self.charge_unless(asked, bytes);
+            }
+            Message::Block(block) => {
+                let asked = self.requests.block(&block);
+                self.charge_unless(asked, bytes);
+            }
+            Message::Tx(transaction) => {
+                let id = (self.config.transaction_id)(transaction.bytes());
+                if !id.is_some_and(|id| self.requests.transaction(id, &transaction)) {
+                    self.charge(1, bytes);
+                    self.tell(Gossip::Transaction(transaction));
+                }
+            }
+            Message::GetAddr
+            | Message::GetData(_)
+            | Message::GetBlocks(_)
+            | Message::GetHeaders(_)
+            | Message::Mempool => {
+                let answered = self.inbound.ask(message);
+                self.charge_unless(answered, bytes);
+            }
+            Message::Reject(_) | Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear => {
+                self.charge(1, bytes);
+            }
+        }
+        debug_assert!(now == self.now.monotonic);
+    }
+
+    /// Takes a `pong`: of a heartbeat, of a fence or a ping; one that answers nothing of ours says nothing.
+    fn pong(&mut self, nonce: u64, bytes: usize) {
+        let now = self.now.monotonic;
+        if let Some(returned) = self.keepalive.pong(nonce, now) {
+            self.requests.reached(returned.order);
+            self.events.push_back(Event::RoundTrip(returned.round_trip));
+        } else {
+            let asked = self.requests.pong(nonce, &self.waiting, now);
+            self.charge_unless(asked, bytes);
+        }
+    }
+
+    fn addresses(&mut self, entries: Vec<savanna_wire::AddrV2>, bytes: usize) {
+        if self.requests.addresses(&entries) {
+            return;
+        }
+        self.charge(1, bytes);
+        let admitted = self.allowance.admit(entries, self.now.monotonic);
+        if !admitted.is_empty() {
+            self.tell(Gossip::Peers(admitted));
+        }
+    }
+
+    fn announced(&mut self, announced: Announced, bytes: usize) {
+        let Announced { blocks, mut transactions, is_pure } = announced;
+        if is_pure {
+            match self.requests.transaction_ids(transactions) {
+                Ok(()) => return,
+                Err(news) => transactions = news,
+            }
+        }
+        if blocks.is_empty() || !self.requests.block_hashes(&blocks) {
+            self.charge(1, bytes);
+            if let [block] = blocks[..] {
+                self.tell(Gossip::Block(block));
+            }
+        }
+        if !transactions.is_empty() {
+            self.tell(Gossip::Transactions(gossip::cut(transactions)));
+        }
+    }
+
+    fn tell(&mut self, gossip: Gossip) {
+        if !self.is_closed {
+            self.events.push_back(Event::Gossip(gossip));
+        }
+    }
+
+    fn charge_unless(&mut self, asked: bool, bytes: usize) {
+        if !asked {
+            self.charge(1, bytes);
+        }
+    }
+
+    /// Charges the peer for something unasked, and ends the session if it cannot afford it.
+    fn charge(&mut self, messages: u32, bytes: usize) {
+        if !self.budget.charge(messages, bytes, self.now.monotonic) {
+            self.close(CloseReason::Misbehaved(Offence::Flood));
+        }
+    }
+
+    fn introduce(&mut self) {
+        let random = self.rng.next_u32();
+        self.outbox.send(&handshake::introduction(&self.config, random, self.now));
+    }
+
+    /// Turns the peer away; one that is obsolete is told so.
+    fn refuse(&mut self, reason: Incompatibility) {
+        if !self.is_closed && matches!(reason, Incompatibility::Obsolete { .. }) {
+            let text = format!("version must be {} or greater", self.config.floor);
+            self.outbox.send(&Message::Reject(Reject::new(Command::Version, RejectCode::OBSOLETE, &text)));
+        }
+        self.close(CloseReason::Incompatible(reason));
+    }
+
+    fn reject_duplicate(&mut self, command: Command, offence: Offence) {
+        let reject = Reject::new(command, RejectCode::DUPLICATE, "sent before");
+        self.outbox.send(&Message::Reject(reject));
+        self.close(CloseReason::Misbehaved(offence));
+    }
+
+    fn beat(&mut self) {
+        if !self.shakes_hands() {
+            let (nonce, order) = (self.rng.next_u64(), self.requests.order());
+            let (outbox, now) = (&mut self.outbox, self.now.monotonic);
+            self.keepalive.beat(nonce, order, outbox, &self.reading, &self.config.timeouts, now);
+        }
+    }
+
+    /// Moves what has become possible: answers to the outbox, questions and ended requests to the events.
+    fn pump(&mut self) {
+        if !self.is_closed {
+            self.inbound.pump(&mut self.outbox, &mut self.events, self.now.monotonic);
+            self.collect();
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some((id, result)) = self.requests.poll() {
+            self.events.push_back(Event::Response { id, result });
+        }
     }
 }
