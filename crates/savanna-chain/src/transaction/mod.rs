@@ -1,7 +1,13 @@
 //! Transactions: where they end, and what they are called.
 
-use savanna_wire::{AuthDigest, DecodeError, TransactionId, TxId};
+mod digest;
+mod parse;
+
+use savanna_wire::{AuthDigest, DecodeError, TransactionId, TxId, sha256d};
 use thiserror::Error;
+
+use parse::Parts;
+pub use parse::parse;
 
 /// What stands for the auth digest of a transaction before v5 (ZIP-244, ZIP-239): all ones.
 pub const PRE_V5_AUTH_DIGEST: AuthDigest = AuthDigest([0xff; 32]);
@@ -13,9 +19,9 @@ pub enum TransactionVersion {
     V1,
     /// With JoinSplits.
     V2,
-    /// Overwinter's.
+    /// Overwinter's, with an expiry height (ZIP-202).
     V3,
-    /// Sapling's.
+    /// Sapling's (ZIP-243).
     V4,
     /// NU5's (ZIP-225).
     V5,
@@ -40,66 +46,78 @@ pub enum TransactionError {
     },
 }
 
-/// A transaction in the bytes it arrived as, with its parts told apart.
-#[derive(Debug, Clone, Copy)]
+/// A transaction in the bytes it arrived as, with its parts told apart and none of them judged.
+///
+/// # Security
+/// From v5 on the id does not bind input scripts, proofs and signatures: two transactions of one [`TxId`] may differ in
+/// them, and only the auth digest tells which.
+#[derive(Debug, Clone)]
 pub struct TransactionView<'a> {
     bytes: &'a [u8],
+    parts: Parts<'a>,
 }
 
 impl<'a> TransactionView<'a> {
     /// Returns the layout.
     #[must_use]
-    pub fn version(&self) -> TransactionVersion {
-        unimplemented!()
+    pub const fn version(&self) -> TransactionVersion {
+        self.parts.version
     }
+
     /// Returns the transaction's own bytes.
     #[must_use]
-    pub fn bytes(&self) -> &'a [u8] {
+    pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
     /// Hashes the name by which the transaction is announced and asked for (ZIP-239).
     #[must_use]
     pub fn id(&self) -> TransactionId {
-        unimplemented!()
+        match self.parts.version {
+            TransactionVersion::V1 | TransactionVersion::V2 | TransactionVersion::V3 | TransactionVersion::V4 => {
+                TransactionId::Legacy(self.txid())
+            }
+            TransactionVersion::V5 | TransactionVersion::V6 => {
+                TransactionId::Witnessed(self.txid(), self.auth_digest())
+            }
+        }
     }
-    /// Hashes the transaction id.
+
+    /// Hashes the transaction id: SHA-256d of the bytes up to v4, then the tree of ZIP-244, for v6 as changed by ZIP-229.
     #[must_use]
     pub fn txid(&self) -> TxId {
-        unimplemented!()
+        TxId(digest::txid(&self.parts).unwrap_or_else(|| sha256d(self.bytes)))
     }
-    /// Hashes the authorizing data; [`PRE_V5_AUTH_DIGEST`] before v5.
+
+    /// Hashes the authorizing data (ZIP-244, ZIP-229); [`PRE_V5_AUTH_DIGEST`] before v5.
     #[must_use]
     pub fn auth_digest(&self) -> AuthDigest {
-        unimplemented!()
+        digest::auth_digest(&self.parts).map_or(PRE_V5_AUTH_DIGEST, AuthDigest)
     }
-    /// Returns whether this is a coinbase.
+
+    /// Returns whether this is a coinbase: its only input spends nothing.
     #[must_use]
     pub fn is_coinbase(&self) -> bool {
-        unimplemented!()
+        self.coinbase_script().is_some()
     }
-    /// Returns the script of the only input of a coinbase.
+
+    /// Returns the script of a coinbase's input.
     #[must_use]
     pub fn coinbase_script(&self) -> Option<&'a [u8]> {
-        unimplemented!()
+        self.parts.inputs.coinbase_script()
     }
-    /// Returns the expiry height, which v3 and later have.
+
+    /// Returns the expiry height, which v3 and later have. Zero is no expiry (ZIP-203).
     #[must_use]
-    pub fn expiry_height(&self) -> Option<u32> {
-        unimplemented!()
+    pub const fn expiry_height(&self) -> Option<u32> {
+        self.parts.expiry
     }
+
     /// Returns the consensus branch id, which v5 and later name.
     #[must_use]
     pub fn branch_id(&self) -> Option<u32> {
-        unimplemented!()
+        self.parts.modern.as_ref().map(|modern| modern.branch_id())
     }
-}
-
-/// Reads the transaction at the start of `bytes` and returns it with its length in bytes.
-///
-/// # Errors
-/// [`TransactionError`] if no transaction begins there.
-pub fn parse(bytes: &[u8]) -> Result<(TransactionView<'_>, usize), TransactionError> {
-    Ok((TransactionView { bytes }, bytes.len()))
 }
 
 /// Returns the name of the one whole transaction that `bytes` hold, or nothing if they do not.
