@@ -1,0 +1,379 @@
+//! The driver of one connection: moves bytes between a stream and a session, and requests between clients and it.
+
+mod asks;
+mod input;
+mod output;
+mod questions;
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+
+use savanna_peer::{CloseReason, Event, Gossip, LocalReason, PeerInfo, Response, Session, Step};
+use savanna_wire::PeerAddr;
+
+use self::asks::Asks;
+use self::input::Input;
+use self::output::Output;
+use self::questions::Questions;
+use crate::client::{Ask, Client, QUEUE, Shared};
+use crate::config::Standing;
+use crate::slots::Slot;
+use crate::tasks::Stop;
+use crate::transport::Transport;
+use crate::{Clock, HandshakeError, PeerId};
+
+pub use self::questions::{InboundService, Nil, QUESTION_DEADLINE};
+
+/// How long a closed connection may take to send what it still has for its peer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How many bytes a connection reads before others have their turn.
+const TURN: usize = 256 * 1024;
+
+/// What a connection is made of.
+pub(crate) struct Parts<T, S> {
+    pub(crate) id: PeerId,
+    pub(crate) address: Option<PeerAddr>,
+    pub(crate) stream: T,
+    pub(crate) session: Session,
+    pub(crate) service: S,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) patience: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) gossip: Option<mpsc::Sender<(PeerId, Gossip)>>,
+    pub(crate) standing: Option<watch::Receiver<Standing>>,
+    pub(crate) established: oneshot::Sender<Result<Client, HandshakeError>>,
+}
+
+/// One connection: owns the stream and the session, and is polled by its own task alone.
+pub(crate) struct Connection<T, S> {
+    id: PeerId,
+    address: Option<PeerAddr>,
+    patience: Duration,
+    clock: Clock,
+    stream: T,
+    session: Session,
+    input: Input,
+    output: Output,
+    asks: Asks,
+    questions: Questions<S>,
+    gossip: Option<mpsc::Sender<(PeerId, Gossip)>>,
+    standing: Option<watch::Receiver<Standing>>,
+    /// Who waits for the handshake, until it is over.
+    handshake: Option<Awaited>,
+    /// What is shared with clients, once there may be any.
+    shared: Option<Arc<Shared>>,
+    closed: watch::Sender<Option<CloseReason>>,
+    /// Why the session has ended.
+    ended: Option<CloseReason>,
+    /// Whether the stream takes no more bytes.
+    broken: bool,
+    stopping: bool,
+    _slot: Option<Slot>,
+}
+
+/// Who waits for a handshake, and what they will get.
+struct Awaited {
+    established: oneshot::Sender<Result<Client, HandshakeError>>,
+    queue: mpsc::Sender<Ask>,
+}
+
+impl<T: Transport, S: InboundService> Connection<T, S> {
+    pub(crate) fn new(parts: Parts<T, S>) -> Self {
+        let (queue, asks) = mpsc::channel(QUEUE);
+        Self {
+            id: parts.id,
+            address: parts.address,
+            patience: parts.patience,
+            clock: parts.clock,
+            stream: parts.stream,
+            session: parts.session,
+            input: Input::new(),
+            output: Output::new(),
+            asks: Asks::new(asks),
+            questions: Questions::new(parts.service),
+            gossip: parts.gossip,
+            standing: parts.standing,
+            handshake: Some(Awaited { established: parts.established, queue }),
+            shared: None,
+            closed: watch::Sender::new(None),
+            ended: None,
+            broken: false,
+            stopping: false,
+            _slot: parts.slot,
+        }
+    }
+
+    /// Runs the connection to its end.
+    pub(crate) async fn run(mut self, mut stop: Stop) {
+        let reason = {
+            let mut stopped = pin!(stop.stopped());
+            let mut timer = pin!(sleep_until(Instant::now()));
+            poll_fn(|cx| self.poll(cx, stopped.as_mut(), timer.as_mut())).await
+        };
+        tracing::debug!(id = %self.id, %reason, "connection ends");
+        self.asks.fail(&reason);
+        self.closed.send_replace(Some(reason.clone()));
+        if let Some(shared) = &self.shared {
+            shared.wake_for_room();
+        }
+        if let Some(Awaited { established, .. }) = self.handshake.take() {
+            let _ = established.send(Err(HandshakeError::new(reason, self.session.remote())));
+        }
+        if !self.broken {
+            let _ = timeout_at(Instant::now() + LINGER, self.say_goodbye()).await;
+        }
+    }
+
+    /// Sends what the session still has for the peer, and ends the stream.
+    async fn say_goodbye(&mut self) -> io::Result<()> {
+        let said_something = self.output.drain(&mut self.session, &mut self.stream).await?;
+        if said_something {
+            // Closing a socket with unread bytes resets it, and the peer would lose what was just sent.
+            let mut discarded = [0; 1024];
+            while self.stream.read(&mut discarded).await? > 0 {}
+        }
+        Ok(())
+    }
+
+    /// Does all that can be done without waiting, until the session ends.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Poll<CloseReason> {
+        if !self.stopping && stopped.poll(cx).is_ready() {
+            self.stopping = true;
+            self.session.close(CloseReason::Local(LocalReason::Shutdown));
+        }
+        self.follow_standing();
+        let mut turn = 0;
+        loop {
+            let mut moved = self.poll_clients(cx);
+            moved |= self.poll_questions(cx);
+            let read = self.poll_read(cx);
+            moved |= read.is_some();
+            // What has arrived counts before the time does.
+            moved |= self.poll_timer(cx, timer.as_mut());
+            moved |= self.poll_write(cx);
+            moved |= self.drain_events();
+            if let Some(reason) = self.ended.take() {
+                return Poll::Ready(reason);
+            }
+            turn += read.unwrap_or(0);
+            if turn >= TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Holds the peer to the version that is needed. Heartbeats come by here, so no waker is left for it.
+    fn follow_standing(&mut self) {
+        if let Some(standing) = &mut self.standing
+            && standing.has_changed().unwrap_or(false)
+        {
+            let floor = standing.borrow_and_update().floor;
+            self.session.set_floor(floor);
+        }
+    }
+
+    /// Takes what clients want.
+    fn poll_clients(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(shared) = &self.shared {
+            shared.register_driver(cx);
+            if let Some(reason) = shared.wants_close()
+                && !self.session.is_closed()
+            {
+                self.session.close(reason.clone());
+            }
+            if shared.take_cancelled() {
+                self.asks.forget_cancelled(&mut self.session, self.clock.now());
+            }
+        }
+        if self.session.is_closed() {
+            return false;
+        }
+        let taken = self.asks.poll(cx, &mut self.session, self.clock);
+        if taken.count > 0
+            && let Some(shared) = &self.shared
+        {
+            shared.wake_for_room();
+        }
+        if taken.nobody_left {
+            self.session.close(CloseReason::Local(LocalReason::Unused));
+        }
+        taken.count > 0 || taken.nobody_left
+    }
+
+    /// Passes the inbound service's answers to the session.
+    fn poll_questions(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(Some(answer)) = self.questions.poll(cx) {
+            moved = true;
+            match answer {
+                Ok((id, response)) => self.session.respond(id, response),
+                Err(_) => self.session.close(CloseReason::Local(LocalReason::Overloaded)),
+            }
+        }
+        moved
+    }
+
+    /// Lets deadlines pass.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> bool {
+        let session = self.session.poll_timeout().map(|(at, _)| self.clock.instant(at));
+        let Some(deadline) = session.into_iter().chain(self.asks.deadline()).min() else { return false };
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.poll(cx).is_pending() {
+            return false;
+        }
+        self.session.handle_timeout(self.clock.now());
+        self.asks.expire(Instant::now());
+        true
+    }
+
+    /// Takes messages off the buffer and, when it holds none, bytes off the stream; `None` if there was neither.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        let (moved, hungry) = self.decode();
+        if !hungry || self.input.is_at_end() {
+            return moved.then_some(0);
+        }
+        match self.input.poll_fill(&mut self.stream, cx) {
+            Poll::Pending => return moved.then_some(0),
+            Poll::Ready(Ok(0)) => self.session.handle_eof(self.clock.now()),
+            Poll::Ready(Ok(count)) => {
+                self.stream.after_read();
+                return Some(count);
+            }
+            Poll::Ready(Err(error)) => self.stream_failed(&error),
+        }
+        Some(0)
+    }
+
+    /// Takes messages off the buffer. Returns whether there were any, and whether more bytes are wanted.
+    fn decode(&mut self) -> (bool, bool) {
+        let mut moved = false;
+        loop {
+            let step = self.session.handle_bytes(self.input.bytes(), self.clock.now());
+            let drained = self.drain_events();
+            moved |= drained;
+            match step {
+                Step::More => moved = true,
+                Step::NeedBytes => return (moved, true),
+                Step::Blocked if drained => {}
+                Step::Blocked => return (moved, false),
+            }
+        }
+    }
+
+    /// Writes as long as the stream takes bytes.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while !self.broken {
+            match self.output.poll_write(&mut self.session, &mut self.stream, cx) {
+                Poll::Pending | Poll::Ready(Ok(0)) => break,
+                Poll::Ready(Ok(_)) => {
+                    moved = true;
+                    // A session that has much to send takes no statements: it may again.
+                    self.asks.retry(&mut self.session, self.clock.now());
+                }
+                Poll::Ready(Err(error)) => {
+                    self.stream_failed(&error);
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    fn stream_failed(&mut self, error: &io::Error) {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero};
+        tracing::debug!(id = %self.id, %error, "the stream failed");
+        self.broken = true;
+        let by_peer =
+            [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero].contains(&error.kind());
+        self.session.close(if by_peer { CloseReason::ClosedByPeer } else { CloseReason::Local(LocalReason::Socket) });
+    }
+
+    /// Takes the session's events; returns whether there were any.
+    fn drain_events(&mut self) -> bool {
+        let mut drained = false;
+        while let Some(event) = self.session.poll_event() {
+            drained = true;
+            match event {
+                Event::Established(info) => self.establish(info),
+                Event::RoundTrip(measured) => self.note_round_trip(measured),
+                Event::Response { id, result } => {
+                    if let Ok(Response::Pong(measured)) = &result {
+                        self.note_round_trip(*measured);
+                    }
+                    self.asks.answer(id, result);
+                    self.asks.retry(&mut self.session, self.clock.now());
+                }
+                Event::Request { id, request } => {
+                    tracing::trace!(id = %self.id, kind = request.kind().label(), "asked");
+                    self.questions.ask(id, request);
+                }
+                Event::Gossip(gossip) => self.pass_on(gossip),
+                Event::Closed(reason) => self.ended = Some(reason),
+            }
+        }
+        drained
+    }
+
+    fn note_round_trip(&self, measured: Duration) {
+        if let Some(shared) = &self.shared {
+            shared.set_round_trip(measured);
+        }
+    }
+
+    /// Hands the first client to whoever asked for the handshake. If they are gone, so is the client, and the connection
+    /// ends for want of any.
+    fn establish(&mut self, info: PeerInfo) {
+        tracing::debug!(
+            id = %self.id,
+            version = %info.remote.version,
+            services = %info.remote.services,
+            user_agent = %shortened(info.remote.user_agent.as_bytes()),
+            height = info.remote.height,
+            "handshake complete",
+        );
+        let shared = Arc::new(Shared::new(self.id, info, self.address, self.patience));
+        if let Some(Awaited { established, queue }) = self.handshake.take() {
+            let _ = established.send(Ok(Client::new(Arc::clone(&shared), queue, self.closed.subscribe())));
+        }
+        self.shared = Some(shared);
+    }
+
+    /// Passes gossip on, or loses it if its consumer is behind.
+    fn pass_on(&self, gossip: Gossip) {
+        if let Some(consumer) = &self.gossip
+            && consumer.try_send((self.id, gossip)).is_err()
+        {
+            tracing::trace!(id = %self.id, "gossip lost");
+        }
+    }
+}
+
+/// Escapes the first bytes of what a peer says.
+fn shortened(text: &[u8]) -> impl std::fmt::Display {
+    const SHOWN: usize = 64;
+    text[..text.len().min(SHOWN)].escape_ascii()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Requests of the clients: on their way to the session, and waiting for its answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::{Context, Poll};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use savanna_peer::{CloseReason, Now, RequestError, RequestId, RequestKind, Response, Session};
+
+use crate::Clock;
+use crate::client::Ask;
+
+/// How many requests may wait until the session takes another of their kind. Beyond it, the clients' queue fills up.
+const MAX_WAITING: usize = 64;
+
+/// The clients' requests.
+pub(super) struct Asks {
+    queue: mpsc::Receiver<Ask>,
+    /// In the order in which they came, so also in the order of their deadlines.
+    waiting: VecDeque<Ask>,
+    asked: BTreeMap<RequestId, oneshot::Sender<Result<Response, RequestError>>>,
+}
+
+/// What a look into the queue brought.
+pub(super) struct Taken {
+    pub(super) count: usize,
+    /// Whether no client and no unfinished future is left.
+    pub(super) nobody_left: bool,
+}
+
+impl Asks {
+    pub(super) const fn new(queue: mpsc::Receiver<Ask>) -> Self {
+        Self { queue, waiting: VecDeque::new(), asked: BTreeMap::new() }
+    }
+
+    /// Takes requests off the queue and puts to the session what it takes.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, session: &mut Session, clock: Clock) -> Taken {
+        let mut taken = Taken { count: 0, nobody_left: false };
+        while self.waiting.len() < MAX_WAITING {
+            match self.queue.poll_recv(cx) {
+                Poll::Ready(Some(ask)) => {
+                    taken.count += 1;
+                    self.waiting.push_back(ask);
+                    self.retry(session, clock.now());
+                }
+                Poll::Ready(None) => {
+                    taken.nobody_left = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        taken
+    }
+
+    /// Puts to the session what waits, oldest first in each kind.
+    pub(super) fn retry(&mut self, session: &mut Session, now: Now) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut busy: Vec<RequestKind> = Vec::new();
+        let mut still_waiting = VecDeque::new();
+        for ask in self.waiting.drain(..) {
+            let kind = ask.request.kind();
+            if ask.reply.is_closed() {
+                continue;
+            }
+            if busy.contains(&kind) {
+                still_waiting.push_back(ask);
+                continue;
+            }
+            match session.request(ask.request.clone(), now) {
+                Ok(id) => {
+                    tracing::trace!(kind = kind.label(), "asking");
+                    self.asked.insert(id, ask.reply);
+                }
+                Err(_) => {
+                    busy.push(kind);
+                    still_waiting.push_back(ask);
+                }
+            }
+        }
+        self.waiting = still_waiting;
+    }
+
+    /// Gives an answer to whom it is for.
+    pub(super) fn answer(&mut self, id: RequestId, result: Result<Response, RequestError>) {
+        if let Some(reply) = self.asked.remove(&id) {
+            // The future may have been dropped a moment ago.
+            let _ = reply.send(result);
+        }
+    }
+
+    /// Cancels what nobody waits for any more, which makes room for what waits.
+    pub(super) fn forget_cancelled(&mut self, session: &mut Session, now: Now) {
+        self.asked.retain(|id, reply| {
+            if reply.is_closed() {
+                session.cancel(*id);
+            }
+            !reply.is_closed()
+        });
+        self.retry(session, now);
+    }
+
+    /// Returns when the first of the waiting requests has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waiting.front().map(|ask| ask.deadline)
+    }
+
+    /// Gives up on requests that have waited long enough.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.deadline().is_some_and(|deadline| deadline <= now)
+            && let Some(ask) = self.waiting.pop_front()
+        {
+            let _ = ask.reply.send(Err(RequestError::TimedOut));
+        }
+    }
+
+    /// Tells everyone that the connection has ended, and takes nothing more.
+    pub(super) fn fail(&mut self, reason: &CloseReason) {
+        self.queue.close();
+        let queued = std::iter::from_fn(|| self.queue.try_recv().ok());
+        let unasked = self.waiting.drain(..).chain(queued).map(|ask| ask.reply);
+        for reply in unasked.chain(std::mem::take(&mut self.asked).into_values()) {
+            let _ = reply.send(Err(RequestError::Closed(reason.clone())));
+        }
+    }
+}
