@@ -185,6 +185,11 @@ impl HeaderChain {
         Ok(Inserted::Forked)
     }
 
+    /// Puts a header on top of the best chain that was checked before, as one read back from an archive was.
+    pub fn restore(&mut self, entry: Entry) {
+        self.push(entry, self.work.plus(entry.work()));
+    }
+
     /// Returns height and hash of the best chain's last header.
     #[must_use]
     pub fn tip(&self) -> (u32, BlockHash) {
