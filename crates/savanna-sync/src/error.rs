@@ -1,0 +1,48 @@
+//! Why a chain could not be fetched.
+
+use savanna_chain::BlockError;
+use savanna_store::StoreError;
+use savanna_wire::BlockHash;
+use thiserror::Error;
+
+/// A synchronisation that ended before its goal. What was stored until then is kept, and the next one goes on from there.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// Every peer has gone or was let go of.
+    #[error("no peers are left")]
+    NoPeers,
+    /// The headers of every peer were refused.
+    #[error("every peer sent headers that are invalid")]
+    InvalidHeaders,
+    /// The goal is above every peer's chain.
+    #[error("no peer has a block above height {height}, and {until} was asked for")]
+    TooShort {
+        /// The height of the best chain.
+        height: u32,
+        /// The height asked for.
+        until: u32,
+    },
+    /// No peer has a block of the best chain.
+    #[error("no peer has the block at height {height}")]
+    Unavailable {
+        /// The block's height.
+        height: u32,
+    },
+    /// The chain with the most work holds a block that breaks a rule.
+    #[error("block {hash} at height {height} is invalid: {error}")]
+    InvalidBlock {
+        /// The block's height.
+        height: u32,
+        /// The block's hash.
+        hash: BlockHash,
+        /// The rule.
+        error: BlockError,
+    },
+    /// The archive failed.
+    #[error("the blocks cannot be kept: {0}")]
+    Store(#[from] StoreError),
+    /// A check died: a bug, or the runtime is shutting down.
+    #[error("a check was cut short")]
+    Interrupted,
+}

@@ -1,0 +1,464 @@
+//! Joins the state machines to peers, a clock and a disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::stream::FuturesUnordered;
+use savanna_chain::HeaderChain;
+use savanna_peer::{CloseReason, LocalReason, Offence, Request, RequestError, Response};
+use savanna_store::Tip;
+use savanna_wire::{BlockHash, BlockHeader, Network};
+use tokio::time::{Instant, timeout_at};
+use tower::{Service, ServiceExt};
+
+use crate::download::{Action, Answer, AskId, Download, Failure, Fault, Limits};
+use crate::headers::{HeaderAction, HeaderFault, Headers};
+use crate::{Gone, Peer, Progress, Store, Summary, SyncError, verify};
+
+mod disk;
+
+#[cfg(test)]
+mod tests;
+
+use disk::{Job, Written, restore, write};
+
+/// How many bytes one write to the store holds, about.
+const RUN_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many bytes may be written before they are made durable: what a crash may cost.
+const FLUSH_BYTES: u64 = 128 * 1024 * 1024;
+
+/// How long what peers said of their tips counts. Older, they are asked again before the end is believed.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// What to fetch and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The height to stop at; without one, the tip of the chain with the most work.
+    pub until: Option<u32>,
+    /// How much may be under way at once.
+    pub limits: Limits,
+}
+
+/// Fetches the chain with the most work from `peers` into `store`, and returns once it is there, checked and durable.
+///
+/// It goes on from what the store holds, and cuts that back to the fork if another branch has more work. Peers that misbehave
+/// or stall are closed; the others stay open. `progress` is told what happens, and must not block.
+///
+/// # Errors
+/// [`SyncError`]. What was stored is made durable then, too, unless it is the store that failed.
+///
+/// # Cancel safety
+/// Dropping the future ends all requests. Blocks stored since the last flush, at most some 128 MiB, may be lost if the machine
+/// stops; a write that has begun ends by itself.
+///
+/// # Security
+/// Every peer is asked for its chain before the end is believed, so that one that withholds blocks (eclipse by a lagging or
+/// lying peer) is outweighed by any honest one.
+pub async fn sync<Id, S, T, F>(
+    peers: Vec<Peer<Id, S>>,
+    store: Arc<T>,
+    options: Options,
+    progress: F,
+) -> Result<Summary, SyncError>
+where
+    Id: Copy + Ord + Debug + Send + 'static,
+    S: Service<Request, Response = Response, Error = RequestError> + Clone + Send + 'static,
+    S::Future: Send,
+    T: Store,
+    F: FnMut(Progress<Id>),
+{
+    let started = Instant::now();
+    let restored = Arc::clone(&store);
+    let chain = off_thread(move || restore(restored.as_ref())).await??;
+    let mut run = Run::new(peers, store, chain, options, started, progress);
+    let result = run.drive().await;
+    let flushed = run.flush().await;
+    let tip = result?;
+    flushed?;
+    Ok(run.summary(tip))
+}
+
+/// Something that was waited for.
+enum Event<Id> {
+    Answer {
+        ask: AskId,
+        peer: Id,
+        at: Instant,
+        result: Result<Answer, RequestError>,
+    },
+    Headers {
+        peer: Id,
+        result: Result<Option<Vec<(BlockHeader, BlockHash)>>, RequestError>,
+    },
+    Written(Result<Written, SyncError>),
+    Interrupted,
+    /// It was cancelled meanwhile.
+    Nothing,
+}
+
+struct Run<Id, S, T, F> {
+    started: Instant,
+    network: Network,
+    until: Option<u32>,
+    store: Arc<T>,
+    peers: BTreeMap<Id, Peer<Id, S>>,
+    headers: Headers<Id>,
+    download: Download<Id>,
+    events: FuturesUnordered<BoxFuture<'static, Event<Id>>>,
+    asks: BTreeMap<AskId, AbortHandle>,
+    header_asks: BTreeMap<Id, AbortHandle>,
+    /// When peers were last asked for their tips from the beginning.
+    round_at: Duration,
+    tip: Option<Tip>,
+    /// The last height handed to the writer.
+    handed: Option<u32>,
+    /// Where the store has to be cut before the next write.
+    cut: Option<u32>,
+    writing: bool,
+    unflushed: u64,
+    blocks: u64,
+    bytes: u64,
+    useful: BTreeSet<Id>,
+    /// Whether every peer that went so far went for its headers.
+    all_invalid: bool,
+    progress: F,
+}
+
+impl<Id, S, T, F> Run<Id, S, T, F>
+where
+    Id: Copy + Ord + Debug + Send + 'static,
+    S: Service<Request, Response = Response, Error = RequestError> + Clone + Send + 'static,
+    S::Future: Send,
+    T: Store,
+    F: FnMut(Progress<Id>),
+{
+    fn new(
+        peers: Vec<Peer<Id, S>>,
+        store: Arc<T>,
+        chain: HeaderChain,
+        options: Options,
+        started: Instant,
+        progress: F,
+    ) -> Self {
+        let tip = store.tip();
+        let first = tip.map_or(0, |tip| tip.height + 1);
+        let mut run = Self {
+            started,
+            network: store.network(),
+            until: options.until,
+            store,
+            peers: peers.into_iter().map(|peer| (peer.id, peer)).collect(),
+            headers: Headers::new(chain, options.until),
+            download: Download::new(first, options.limits),
+            events: FuturesUnordered::new(),
+            asks: BTreeMap::new(),
+            header_asks: BTreeMap::new(),
+            round_at: Duration::ZERO,
+            tip,
+            handed: tip.map(|tip| tip.height),
+            cut: None,
+            writing: false,
+            unflushed: 0,
+            blocks: 0,
+            bytes: 0,
+            useful: BTreeSet::new(),
+            all_invalid: true,
+            progress,
+        };
+        for &id in run.peers.keys() {
+            run.headers.handle_joined(id);
+            run.download.handle_joined(id);
+        }
+        run
+    }
+
+    /// Runs to the goal, and returns the store's tip there.
+    async fn drive(&mut self) -> Result<Tip, SyncError> {
+        loop {
+            let now = self.now();
+            self.headers.handle_timeout(now);
+            self.download.handle_timeout(now);
+            self.ask_for_headers(now);
+            self.feed();
+            self.ask_for_blocks(now);
+            self.write();
+            if let Some(tip) = self.outcome(now)? {
+                return Ok(tip);
+            }
+            let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(now)];
+            let event = match deadlines.into_iter().flatten().min() {
+                Some(at) => match timeout_at(self.started + at, self.events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => continue,
+                },
+                None => self.events.next().await,
+            };
+            // Nothing is under way only if nothing is left to be done, which the outcome has ruled out.
+            self.handle(event.ok_or(SyncError::Interrupted)?)?;
+        }
+    }
+
+    fn handle(&mut self, event: Event<Id>) -> Result<(), SyncError> {
+        match event {
+            Event::Answer { ask, peer, at, result } => self.handle_answer(ask, peer, at, result),
+            Event::Headers { peer, result } => self.handle_headers(peer, result),
+            Event::Written(written) => self.handle_written(written?),
+            Event::Interrupted => return Err(SyncError::Interrupted),
+            Event::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn handle_answer(&mut self, ask: AskId, peer: Id, at: Instant, result: Result<Answer, RequestError>) {
+        self.asks.remove(&ask);
+        match result {
+            Ok(answer) => {
+                if answer.found.iter().any(|(_, verdict)| verdict.is_ok()) {
+                    self.useful.insert(peer);
+                }
+                self.download.handle_answer(ask, answer, at.duration_since(self.started));
+            }
+            Err(RequestError::TimedOut) => self.download.handle_failed(ask, self.now()),
+            Err(_) => self.remove(peer, Gone::Closed),
+        }
+    }
+
+    fn handle_headers(&mut self, peer: Id, result: Result<Option<Vec<(BlockHeader, BlockHash)>>, RequestError>) {
+        self.header_asks.remove(&peer);
+        let headers = match result {
+            Ok(Some(headers)) => headers,
+            Ok(None) => return self.headers.handle_invalid(peer),
+            Err(RequestError::TimedOut) => return self.headers.handle_failed(peer),
+            Err(_) => return self.remove(peer, Gone::Closed),
+        };
+        let change = self.headers.handle_headers(peer, &headers);
+        if change.new > 0 {
+            self.useful.insert(peer);
+            let (height, _) = self.headers.chain().tip();
+            (self.progress)(Progress::Headers { height });
+        }
+        if let Some(fork) = change.fork {
+            self.rewind(fork);
+        }
+    }
+
+    /// Goes back to the fork, since the chain above it is another one.
+    fn rewind(&mut self, fork: u32) {
+        self.download.rewind(fork);
+        if self.handed.is_some_and(|handed| handed > fork) {
+            self.handed = Some(fork);
+            self.cut = Some(self.cut.map_or(fork, |cut| cut.min(fork)));
+            (self.progress)(Progress::Reorganised { fork });
+        }
+    }
+
+    fn handle_written(&mut self, written: Written) {
+        self.writing = false;
+        self.tip = written.tip;
+        self.blocks += written.blocks;
+        self.bytes += written.bytes as u64;
+        self.unflushed = if written.flushed { 0 } else { self.unflushed + written.bytes as u64 };
+        self.download.handle_stored(written.bytes);
+        if let (Some(tip), 1..) = (written.tip, written.blocks) {
+            let (target, _) = self.headers.chain().tip();
+            let (height, blocks, bytes) = (tip.height, self.blocks, self.bytes);
+            (self.progress)(Progress::Stored { height, target, blocks, bytes });
+        }
+    }
+
+    fn ask_for_headers(&mut self, now: Duration) {
+        while let Some(action) = self.headers.poll_action(now) {
+            match action {
+                HeaderAction::Ask { peer, locator } => self.find_headers(peer, locator),
+                HeaderAction::Cancel(peer) => self.cancel_headers(peer),
+                HeaderAction::Disconnect { peer, fault } => self.remove(peer, Gone::Headers(fault)),
+            }
+        }
+    }
+
+    fn find_headers(&mut self, peer: Id, locator: Vec<BlockHash>) {
+        let Some(asked) = self.peers.get(&peer) else { return };
+        let (service, network) = (asked.service.clone(), self.network);
+        let (abort, registration) = AbortHandle::new_pair();
+        self.header_asks.insert(peer, abort);
+        let answer = async move {
+            let response = service.oneshot(Request::FindHeaders { locator, stop: None }).await;
+            let result = match response {
+                Ok(Response::Headers(headers)) => match off_thread(move || verify::headers(network, headers)).await {
+                    Ok(checked) => Ok(checked.ok()),
+                    Err(_) => return Event::Interrupted,
+                },
+                Ok(_) => Err(RequestError::TimedOut),
+                Err(error) => Err(error),
+            };
+            Event::Headers { peer, result }
+        };
+        self.watch(Abortable::new(answer, registration));
+    }
+
+    fn cancel_headers(&mut self, peer: Id) {
+        if let Some(abort) = self.header_asks.remove(&peer) {
+            abort.abort();
+        }
+    }
+
+    /// Tells the download what to fetch next, as far as it has room and the chain is known.
+    fn feed(&mut self) {
+        let (tip, _) = self.headers.chain().tip();
+        let target = self.until.map_or(tip, |until| until.min(tip));
+        let first = self.download.next_height();
+        let room = u32::try_from(self.download.room()).unwrap_or(u32::MAX);
+        let end = first.saturating_add(room).min(target.saturating_add(1));
+        let chain = self.headers.chain();
+        self.download.extend((first..end).map_while(|height| chain.hash_at(height)));
+    }
+
+    fn ask_for_blocks(&mut self, now: Duration) {
+        while let Some(action) = self.download.poll_action(now) {
+            match action {
+                Action::Ask { peer, ask, blocks } => self.fetch(peer, ask, blocks),
+                Action::Cancel(ask) => {
+                    if let Some(abort) = self.asks.remove(&ask) {
+                        abort.abort();
+                    }
+                }
+                Action::Disconnect { peer, fault } => self.remove(peer, Gone::Blocks(fault)),
+            }
+        }
+    }
+
+    fn fetch(&mut self, peer: Id, ask: AskId, blocks: Vec<(u32, BlockHash)>) {
+        let Some(asked) = self.peers.get(&peer) else { return };
+        let (service, network) = (asked.service.clone(), self.network);
+        let (abort, registration) = AbortHandle::new_pair();
+        self.asks.insert(ask, abort);
+        let answer = async move {
+            let hashes = blocks.iter().map(|&(_, hash)| hash).collect();
+            let response = service.oneshot(Request::Blocks(hashes)).await;
+            let at = Instant::now();
+            let result = match response {
+                Ok(Response::Blocks(partial)) => {
+                    match off_thread(move || verify::bodies(network, &blocks, partial)).await {
+                        Ok(answer) => Ok(answer),
+                        Err(_) => return Event::Interrupted,
+                    }
+                }
+                Ok(_) => Err(RequestError::TimedOut),
+                Err(error) => Err(error),
+            };
+            Event::Answer { ask, peer, at, result }
+        };
+        self.watch(Abortable::new(answer, registration));
+    }
+
+    fn watch(&self, answer: Abortable<impl Future<Output = Event<Id>> + Send + 'static>) {
+        self.events.push(Box::pin(async { answer.await.unwrap_or(Event::Nothing) }));
+    }
+
+    /// Hands the next blocks to the disk, one write at a time, so that a slow disk makes longer writes rather than more.
+    fn write(&mut self) {
+        if self.writing {
+            return;
+        }
+        let cut = self.cut.take();
+        let run = if cut.is_some() { Vec::new() } else { self.download.take_run(RUN_BYTES) };
+        if cut.is_none() && run.is_empty() {
+            return;
+        }
+        let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            self.handed = Some(self.handed.map_or(count - 1, |handed| handed + count));
+        }
+        self.writing = true;
+        let job = Job { cut, run, flush: self.unflushed >= FLUSH_BYTES };
+        let store = Arc::clone(&self.store);
+        self.events.push(Box::pin(async move {
+            let written = off_thread(move || write(store.as_ref(), job)).await;
+            Event::Written(written.and_then(|written| written.map_err(SyncError::Store)))
+        }));
+    }
+
+    /// Returns the store's tip if the goal is reached.
+    fn outcome(&mut self, now: Duration) -> Result<Option<Tip>, SyncError> {
+        if let Some(failure) = self.download.failure(now) {
+            return Err(match failure {
+                Failure::Unavailable { height } => SyncError::Unavailable { height },
+                Failure::Invalid { height, hash, error } => SyncError::InvalidBlock { height, hash, error },
+            });
+        }
+        let settled = !self.writing && self.cut.is_none();
+        if let (Some(tip), Some(until)) = (self.tip, self.until)
+            && settled
+            && tip.height >= until
+            && (self.headers.is_done() || self.blocks == 0)
+        {
+            return Ok(Some(tip));
+        }
+        if self.peers.is_empty() {
+            return Err(if self.all_invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
+        }
+        let (height, hash) = self.headers.chain().tip();
+        let Some(tip) = self.tip.filter(|tip| tip.hash == hash && settled && self.headers.is_done()) else {
+            return Ok(None);
+        };
+        if now >= self.round_at + FRESH {
+            self.round_at = now;
+            self.headers.ask_again();
+            self.ask_for_headers(now);
+            return Ok(None);
+        }
+        match self.until {
+            Some(until) if until > height => Err(SyncError::TooShort { height, until }),
+            Some(_) | None => Ok(Some(tip)),
+        }
+    }
+
+    fn remove(&mut self, id: Id, why: Gone) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        self.headers.handle_left(id);
+        self.download.handle_left(id);
+        self.cancel_headers(id);
+        match why {
+            Gone::Closed => {}
+            Gone::Headers(HeaderFault::Invalid | HeaderFault::Looping) | Gone::Blocks(Fault::WrongBody) => {
+                (peer.close)(CloseReason::Misbehaved(Offence::InvalidAnswer));
+            }
+            Gone::Headers(HeaderFault::LowWork | HeaderFault::Silent) | Gone::Blocks(Fault::Stalled) => {
+                (peer.close)(CloseReason::Local(LocalReason::Evicted));
+            }
+        }
+        self.all_invalid &= matches!(why, Gone::Headers(HeaderFault::Invalid));
+        (self.progress)(Progress::PeerGone { peer: id, why });
+    }
+
+    async fn flush(&self) -> Result<(), SyncError> {
+        let store = Arc::clone(&self.store);
+        off_thread(move || store.flush()).await?.map_err(SyncError::Store)
+    }
+
+    fn summary(&self, tip: Tip) -> Summary {
+        Summary {
+            tip_height: tip.height,
+            tip_hash: tip.hash,
+            blocks: self.blocks,
+            bytes: self.bytes,
+            elapsed: self.now(),
+            peers: self.useful.len(),
+            refetched: self.download.refetched(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// Runs what blocks or computes where it keeps no async thread from its work.
+async fn off_thread<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, SyncError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::Interrupted)
+}

@@ -1,0 +1,76 @@
+//! Checks that need a processor rather than a peer: bodies against their headers, headers against their work.
+//!
+//! They are meant for threads that may be busy for some milliseconds, never for the async ones.
+
+use std::collections::BTreeMap;
+
+use savanna_chain::{WorkError, check_body, check_work};
+use savanna_peer::{Missing, Partial};
+use savanna_wire::{Block, BlockHash, BlockHeader, Network};
+use thiserror::Error;
+
+use crate::download::Answer;
+
+/// A run of headers that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeadersError {
+    /// A header's parent is not the header before it.
+    #[error("header {index} does not follow the one before it")]
+    NotLinked {
+        /// Its place among the headers.
+        index: usize,
+    },
+    /// A header fails its work.
+    #[error("header {index}: {error}")]
+    Work {
+        /// Its place among the headers.
+        index: usize,
+        /// What is wrong.
+        error: WorkError,
+    },
+}
+
+/// Hashes headers, and checks that each follows the one before it and has its work.
+///
+/// # Errors
+/// [`HeadersError`] for the first that does not.
+///
+/// # Security
+/// Links are checked before any proof, so that headers that do not hang together cost one SHA-256d each.
+pub fn headers(network: Network, headers: Vec<BlockHeader>) -> Result<Vec<(BlockHeader, BlockHash)>, HeadersError> {
+    let hashed: Vec<(BlockHeader, BlockHash)> = headers
+        .into_iter()
+        .map(|header| {
+            let hash = header.hash();
+            (header, hash)
+        })
+        .collect();
+    for (index, pair) in hashed.windows(2).enumerate() {
+        if pair[1].0.previous != pair[0].1 {
+            return Err(HeadersError::NotLinked { index: index + 1 });
+        }
+    }
+    for (index, (header, hash)) in hashed.iter().enumerate() {
+        // A peer that finds no common block begins with the genesis block, which is known by its hash alone.
+        if *hash != network.genesis_hash() {
+            check_work(network, header, *hash).map_err(|error| HeadersError::Work { index, error })?;
+        }
+    }
+    Ok(hashed)
+}
+
+/// Checks each body of an answer against its header, at the height at which it was asked for.
+///
+/// Blocks that were not asked for are left out unchecked, as they have no height.
+#[must_use]
+pub fn bodies(network: Network, asked: &[(u32, BlockHash)], answer: Partial<Block, BlockHash>) -> Answer {
+    let heights: BTreeMap<BlockHash, u32> = asked.iter().map(|&(height, hash)| (hash, height)).collect();
+    let check = |block: Block| {
+        let height = *heights.get(&block.hash())?;
+        let verdict = check_body(network, height, &block).map(drop);
+        Some((block, verdict))
+    };
+    let missing: Vec<(BlockHash, Missing)> = answer.missing;
+    Answer { found: answer.found.into_iter().filter_map(check).collect(), missing }
+}
