@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use savanna_wire::{Decoder, Message, ProtocolVersion, Services, Version, VersionAddr};
+use savanna_wire::{Decoder, Message, ProtocolVersion, Version, VersionAddr};
 
 use crate::{Config, Direction, Incompatibility, Now, PeerInfo};
 
@@ -102,16 +102,4 @@ pub(crate) fn introduction(config: &Config, random: u32, now: Now) -> Message {
 /// The deadline of the whole handshake.
 pub(crate) const fn deadline(config: &Config, began: Duration) -> Duration {
     began.saturating_add(config.timeouts.handshake)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn services_and_floor_compare_as_they_should() {
-        assert!(check_floor(ProtocolVersion(170_190), ProtocolVersion(170_190)).is_ok());
-        assert!(check_floor(ProtocolVersion(i32::MIN), ProtocolVersion(170_002)).is_err());
-        assert!(!Services(4).contains(Services::NODE_NETWORK));
-    }
 }

@@ -91,35 +91,39 @@ impl Inbound {
         is_fence
     }
 
-    /// Takes a question; returns false if it is none that we answer.
-    pub(crate) fn ask(&mut self, message: Message) -> bool {
-        match message {
-            Message::GetAddr if self.direction == Direction::Inbound && !self.has_asked_peers => {
-                self.has_asked_peers = true;
-                self.wait(Request::Peers);
-                true
-            }
-            Message::GetBlocks(locator) => {
-                let (locator, stop) = search(locator);
-                self.wait(Request::FindBlocks { locator, stop });
-                true
-            }
-            Message::GetHeaders(locator) => {
-                let (locator, stop) = search(locator);
-                self.wait(Request::FindHeaders { locator, stop });
-                true
-            }
-            Message::Mempool => {
-                self.wait(Request::MempoolIds);
-                true
-            }
-            Message::GetData(items) => self.fetch(&items),
-            _ => false,
+    /// Takes a `getaddr`; returns false if we do not answer it.
+    ///
+    /// # Security
+    /// Answered once, and only to a peer that dialled us, so that nobody maps our address book by asking again or everywhere.
+    pub(crate) fn peers(&mut self) -> bool {
+        if self.direction == Direction::Outbound || self.has_asked_peers {
+            return false;
         }
+        self.has_asked_peers = true;
+        self.wait(Request::Peers);
+        true
     }
 
-    /// Takes a `getdata`: its first blocks, its first transactions, each once.
-    fn fetch(&mut self, items: &[Inventory]) -> bool {
+    /// Takes a `getblocks`.
+    pub(crate) fn find_blocks(&mut self, locator: Locator) {
+        let (locator, stop) = search(locator);
+        self.wait(Request::FindBlocks { locator, stop });
+    }
+
+    /// Takes a `getheaders`.
+    pub(crate) fn find_headers(&mut self, locator: Locator) {
+        let (locator, stop) = search(locator);
+        self.wait(Request::FindHeaders { locator, stop });
+    }
+
+    /// Takes a `mempool`.
+    pub(crate) fn mempool(&mut self) {
+        self.wait(Request::MempoolIds);
+    }
+
+    /// Takes a `getdata`, of which it keeps the first blocks and the first transactions, each once; returns false if it names
+    /// none.
+    pub(crate) fn fetch(&mut self, items: &[Inventory]) -> bool {
         let blocks = firsts(items, MAX_GETDATA_BLOCKS, |item| match item {
             Inventory::Block(hash) => Some(hash),
             Inventory::FilteredBlock(_) | Inventory::Tx(_) | Inventory::Wtx(..) => None,
@@ -154,7 +158,7 @@ impl Inbound {
         {
             let messages = answer(&request, response, negotiated);
             self.queue_bytes = self.queue_bytes.saturating_sub(weight(&request));
-            self.held_bytes += messages.iter().map(heavy_bytes).sum::<usize>();
+            self.held_bytes += held(&messages);
             self.open -= 1;
             *entry = Entry::Answered(messages);
         }
@@ -166,7 +170,7 @@ impl Inbound {
             match self.queue.front() {
                 Some(Entry::Ping(nonce)) if !outbox.is_above_mark() => outbox.send(&Message::Pong(*nonce)),
                 Some(Entry::Answered(messages)) => {
-                    self.held_bytes -= messages.iter().map(heavy_bytes).sum::<usize>();
+                    self.held_bytes -= held(messages);
                     messages.iter().for_each(|message| outbox.send(message));
                 }
                 Some(Entry::Ping(_) | Entry::Waiting(_) | Entry::Open(..)) | None => break,
@@ -248,13 +252,18 @@ fn weight(request: &Request) -> usize {
     }
 }
 
-fn heavy_bytes(message: &Message) -> usize {
-    match message {
-        Message::Block(block) => block.bytes().len(),
-        Message::Tx(transaction) => transaction.bytes().len(),
-        Message::Headers(headers) => headers.len() * 1500,
-        _ => 0,
-    }
+/// Returns the bytes of an answer that waits for its turn, apart from small change.
+fn held(messages: &[Message]) -> usize {
+    let payload = |message: &Message| {
+        if let Message::Block(block) = message {
+            block.bytes().len()
+        } else if let Message::Tx(transaction) = message {
+            transaction.bytes().len()
+        } else {
+            size_of_val(message)
+        }
+    };
+    messages.iter().map(payload).sum()
 }
 
 /// Turns the service's response into messages.

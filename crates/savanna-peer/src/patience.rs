@@ -23,17 +23,17 @@ impl Patience {
         self.stopped_at.unwrap_or(now).saturating_sub(self.lost)
     }
 
-    /// Stops the clock or lets it go on.
-    pub(crate) fn set_stopped(&mut self, stopped: bool, now: Duration) {
-        match (self.stopped_at, stopped) {
-            (None, true) => self.stopped_at = Some(now),
-            (Some(since), false) => {
-                let stop = now.saturating_sub(since);
-                self.stopped_at = None;
-                self.lost += stop;
-                self.held_until = self.read(now) + stop.min(GRACE);
-            }
-            (None, false) | (Some(_), true) => {}
+    /// Stops the clock, unless it stands still already.
+    pub(crate) fn stop(&mut self, now: Duration) {
+        self.stopped_at.get_or_insert(now);
+    }
+
+    /// Lets the clock go on, if it was stopped.
+    pub(crate) fn go_on(&mut self, now: Duration) {
+        if let Some(since) = self.stopped_at.take() {
+            let stop = now.saturating_sub(since);
+            self.lost += stop;
+            self.held_until = self.held_until.max(self.read(now).saturating_add(stop.min(GRACE)));
         }
     }
 
@@ -60,9 +60,9 @@ mod tests {
     fn a_stop_moves_deadlines_by_its_length_and_leaves_time_to_read() {
         let mut clock = Patience::default();
         let deadline = ms(100);
-        clock.set_stopped(true, ms(99));
+        clock.stop(ms(99));
         assert!(!clock.is_due(deadline, ms(5_000)));
-        clock.set_stopped(false, ms(5_099));
+        clock.go_on(ms(5_099));
         assert_eq!(clock.when(deadline), ms(6_099));
         assert!(!clock.is_due(deadline, ms(6_098)));
         assert!(clock.is_due(deadline, ms(6_099)));
@@ -72,8 +72,8 @@ mod tests {
     fn stops_of_no_length_gain_nothing() {
         let mut clock = Patience::default();
         for now in 0..100 {
-            clock.set_stopped(true, ms(now));
-            clock.set_stopped(false, ms(now));
+            clock.stop(ms(now));
+            clock.go_on(ms(now));
         }
         assert!(clock.is_due(ms(100), ms(100)));
     }

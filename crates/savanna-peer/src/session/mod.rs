@@ -1,16 +1,18 @@
 //! The session: one peer, from its first byte to its last.
 
+mod intake;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use savanna_wire::{Command, Decoded, Decoder, DropReason, Message, ProtocolVersion, Reject, RejectCode, Version};
+use savanna_wire::{Command, Decoder, Message, ProtocolVersion, Reject, RejectCode, Version};
 use thiserror::Error;
 
 use crate::budget::Budget;
-use crate::gossip::{self, AddressAllowance, Announced};
+use crate::gossip::{self, AddressAllowance};
 use crate::handshake::{self, ExpectVersion, Phase};
 use crate::inbound::Inbound;
 use crate::keepalive::Keepalive;
@@ -18,8 +20,8 @@ use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::requests::{Line, Requests};
 use crate::{
-    CloseReason, Config, Direction, Event, Gossip, InboundId, Incompatibility, Now, Offence, PeerInfo, Request,
-    RequestId, RequestKind, Response, Timer,
+    CloseReason, Config, Direction, Event, InboundId, Incompatibility, Now, Offence, PeerInfo, Request, RequestId,
+    RequestKind, Response, Timer,
 };
 
 /// How many events may wait before nothing more is taken from the peer.
@@ -259,9 +261,7 @@ impl Session {
             return None;
         }
         let timeouts = &self.config.timeouts;
-        let is_stuck = self.is_blocked();
-        let reads = !is_stuck;
-        let waits = !(is_stuck && self.holds_up());
+        let (reads, waits) = (!self.is_blocked(), !self.holds_up());
         let on = |clock: &Patience, (at, timer): (Duration, Timer)| (clock.when(at), timer);
         let deadlines = [
             self.shakes_hands().then(|| (handshake::deadline(&self.config, self.began), Timer::Handshake)),
@@ -304,10 +304,24 @@ impl Session {
         let monotonic = now.monotonic.max(self.now.monotonic);
         self.now = Now { monotonic, ..now };
         self.outbox.tick(monotonic);
-        let is_stuck = !self.is_closed && self.is_blocked();
-        self.reading.set_stopped(is_stuck, monotonic);
-        self.waiting.set_stopped(is_stuck && self.holds_up(), monotonic);
+        self.stop_clocks();
+        if !self.is_blocked() {
+            self.reading.go_on(monotonic);
+        }
+        if !self.holds_up() {
+            self.waiting.go_on(monotonic);
+        }
         self.keepalive.tick(&self.outbox, &self.reading, &self.config.timeouts, monotonic);
+    }
+
+    /// Stops the clocks of a session that reads nothing. They go on when time is told next.
+    fn stop_clocks(&mut self) {
+        if self.is_blocked() {
+            self.reading.stop(self.now.monotonic);
+        }
+        if self.holds_up() {
+            self.waiting.stop(self.now.monotonic);
+        }
     }
 
     /// Returns whether nothing more is to be read.
@@ -315,9 +329,9 @@ impl Session {
         self.events.len() >= MAX_EVENTS || self.inbound.is_full()
     }
 
-    /// Returns whether it is we who keep a blocked session blocked, and not a peer that does not read our answers.
+    /// Returns whether nothing more is to be read, and not because the peer does not read our answers.
     fn holds_up(&self) -> bool {
-        self.events.len() >= MAX_EVENTS || !self.outbox.is_above_mark()
+        self.events.len() >= MAX_EVENTS || (self.inbound.is_full() && !self.outbox.is_above_mark())
     }
 
     const fn shakes_hands(&self) -> bool {
@@ -341,167 +355,6 @@ impl Session {
             return Some(Timer::Frame);
         }
         self.keepalive.overdue(&self.reading, now)
-    }
-
-    fn take(&mut self, decoded: Decoded, bytes: usize) {
-        match decoded {
-            Decoded::Dropped { reason: DropReason::UnknownCommand, length } => self.charge(1, length),
-            Decoded::Dropped {
-                reason: DropReason::MalformedCommand | DropReason::BadChecksum | DropReason::UnknownInventory,
-                length,
-            } => self.charge(Budget::DAMAGED, length),
-            Decoded::Message(message) if self.shakes_hands() => self.shake_hands(message, bytes),
-            Decoded::Message(message) => self.dispatch(message, bytes),
-        }
-    }
-
-    /// Advances the handshake; whatever does not belong to it is passed over.
-    fn shake_hands(&mut self, message: Message, bytes: usize) {
-        let placeholder = Phase::ExpectVersion(ExpectVersion::new(Direction::Inbound));
-        self.phase = match (std::mem::replace(&mut self.phase, placeholder), message) {
-            (Phase::ExpectVersion(state), Message::Version(version)) => {
-                self.remote = Some(version.clone());
-                match state.version(version, &self.config) {
-                    Ok(next) => {
-                        if next.direction() == Direction::Inbound {
-                            self.introduce();
-                        }
-                        self.outbox.send(&Message::Verack);
-                        Phase::ExpectVerack(next)
-                    }
-                    Err(reason) => {
-                        self.refuse(reason);
-                        Phase::ExpectVersion(state)
-                    }
-                }
-            }
-            (Phase::ExpectVerack(state), Message::Verack) => {
-                let ready = state.verack(&mut self.decoder);
-                self.events.push_back(Event::Established(ready.info.clone()));
-                self.phase = Phase::Ready(ready);
-                return self.beat();
-            }
-            (state @ Phase::ExpectVerack(_), Message::Version(_)) => {
-                self.reject_duplicate(Command::Version, Offence::DuplicateVersion);
-                state
-            }
-            (state, _) => {
-                self.charge(1, bytes);
-                state
-            }
-        };
-    }
-
-    fn dispatch(&mut self, message: Message, bytes: usize) {
-        let now = self.now.monotonic;
-        if let Some(hash) = self.requests.release(&message) {
-            self.tell(Gossip::Block(hash));
-        }
-        match message {
-            Message::Version(_) => self.reject_duplicate(Command::Version, Offence::DuplicateVersion),
-            Message::Verack => self.reject_duplicate(Command::Verack, Offence::DuplicateVerack),
-            Message::Ping(nonce) => {
-                if !self.inbound.ping(nonce) {
-                    self.charge(1, bytes);
-                }
-            }
-            Message::Pong(nonce) => self.pong(nonce, bytes),
-            Message::Addr(entries) => self.addresses(entries.iter().map(gossip::upgraded).collect(), bytes),
-            Message::AddrV2(entries) => self.addresses(entries.into_vec(), bytes),
-            Message::Inv(items) => self.announced(Announced::sort(&items), bytes),
-            Message::NotFound(items) => {
-                let asked = items.iter().filter(|item| self.requests.lacks(**item)).count();
-                self.charge_unless(asked > 0, bytes);
-            }
-            Message::Headers(headers) => {
-                let asked = self.requests.headers(headers.into_vec());
-                self.charge_unless(asked, bytes);
-            }
-            Message::Block(block) => {
-                let asked = self.requests.block(&block);
-                self.charge_unless(asked, bytes);
-            }
-            Message::Tx(transaction) => {
-                let id = (self.config.transaction_id)(transaction.bytes());
-                if !id.is_some_and(|id| self.requests.transaction(id, &transaction)) {
-                    self.charge(1, bytes);
-                    self.tell(Gossip::Transaction(transaction));
-                }
-            }
-            Message::GetAddr
-            | Message::GetData(_)
-            | Message::GetBlocks(_)
-            | Message::GetHeaders(_)
-            | Message::Mempool => {
-                let answered = self.inbound.ask(message);
-                self.charge_unless(answered, bytes);
-            }
-            Message::Reject(_) | Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear => {
-                self.charge(1, bytes);
-            }
-        }
-        debug_assert!(now == self.now.monotonic);
-    }
-
-    /// Takes a `pong`: of a heartbeat, of a fence or a ping; one that answers nothing of ours says nothing.
-    fn pong(&mut self, nonce: u64, bytes: usize) {
-        let now = self.now.monotonic;
-        if let Some(returned) = self.keepalive.pong(nonce, now) {
-            self.requests.reached(returned.order);
-            self.events.push_back(Event::RoundTrip(returned.round_trip));
-        } else {
-            let asked = self.requests.pong(nonce, &self.waiting, now);
-            self.charge_unless(asked, bytes);
-        }
-    }
-
-    fn addresses(&mut self, entries: Vec<savanna_wire::AddrV2>, bytes: usize) {
-        if self.requests.addresses(&entries) {
-            return;
-        }
-        self.charge(1, bytes);
-        let admitted = self.allowance.admit(entries, self.now.monotonic);
-        if !admitted.is_empty() {
-            self.tell(Gossip::Peers(admitted));
-        }
-    }
-
-    fn announced(&mut self, announced: Announced, bytes: usize) {
-        let Announced { blocks, mut transactions, is_pure } = announced;
-        if is_pure {
-            match self.requests.transaction_ids(transactions) {
-                Ok(()) => return,
-                Err(news) => transactions = news,
-            }
-        }
-        if blocks.is_empty() || !self.requests.block_hashes(&blocks) {
-            self.charge(1, bytes);
-            if let [block] = blocks[..] {
-                self.tell(Gossip::Block(block));
-            }
-        }
-        if !transactions.is_empty() {
-            self.tell(Gossip::Transactions(gossip::cut(transactions)));
-        }
-    }
-
-    fn tell(&mut self, gossip: Gossip) {
-        if !self.is_closed {
-            self.events.push_back(Event::Gossip(gossip));
-        }
-    }
-
-    fn charge_unless(&mut self, asked: bool, bytes: usize) {
-        if !asked {
-            self.charge(1, bytes);
-        }
-    }
-
-    /// Charges the peer for something unasked, and ends the session if it cannot afford it.
-    fn charge(&mut self, messages: u32, bytes: usize) {
-        if !self.budget.charge(messages, bytes, self.now.monotonic) {
-            self.close(CloseReason::Misbehaved(Offence::Flood));
-        }
     }
 
     fn introduce(&mut self) {
@@ -537,6 +390,7 @@ impl Session {
         if !self.is_closed {
             self.inbound.pump(&mut self.outbox, &mut self.events, self.now.monotonic);
             self.collect();
+            self.stop_clocks();
         }
     }
 
