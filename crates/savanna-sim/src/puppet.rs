@@ -132,6 +132,20 @@ impl Puppet {
         self.set_clock(end);
     }
 
+    /// Moves the clock as a peer does that lives and answers nothing but heartbeats.
+    ///
+    /// Those are told from fences by when they are sent: as deadlines pass, not as something is asked.
+    pub fn live(&mut self, duration: Duration) {
+        self.hear();
+        let end = self.now.monotonic + duration;
+        while let Some((at, _)) = self.session.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.set_clock(at.max(self.now.monotonic));
+            self.session.handle_timeout(self.now);
+            self.answer_pings();
+        }
+        self.set_clock(end);
+    }
+
     /// Returns what the peer would have negotiated.
     #[must_use]
     pub fn negotiated(&self) -> Option<ProtocolVersion> {

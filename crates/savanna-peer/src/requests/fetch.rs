@@ -105,7 +105,7 @@ impl<T: Clone, Id: Ord + Copy> Fetch<T, Id> {
     /// Forgets what was given up and asked before a place that the peer's answers have reached.
     pub(super) fn forget_before(&mut self, order: u64) {
         let open = &self.open;
-        self.asked.retain(|asked| asked.order > order || (open.contains_key(&asked.owner) && !asked.is_overdue));
+        self.asked.retain(|asked| asked.order >= order || (open.contains_key(&asked.owner) && !asked.is_overdue));
     }
 
     /// Lets deadlines pass.
