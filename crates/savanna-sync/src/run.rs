@@ -12,7 +12,7 @@ use savanna_chain::HeaderChain;
 use savanna_peer::{CloseReason, LocalReason, Offence, Request, RequestError, Response};
 use savanna_store::Tip;
 use savanna_wire::{BlockHash, BlockHeader, Network};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::{Service, ServiceExt};
 
 use crate::download::{Action, Answer, AskId, Download, Failure, Fault, Limits};
@@ -124,8 +124,8 @@ struct Run<Id, S, T, F> {
     blocks: u64,
     bytes: u64,
     useful: BTreeSet<Id>,
-    /// Whether every peer that went so far went for its headers.
-    all_invalid: bool,
+    /// How many peers went, and how many of them because of invalid headers.
+    gone: (usize, usize),
     progress: F,
 }
 
@@ -167,7 +167,7 @@ where
             blocks: 0,
             bytes: 0,
             useful: BTreeSet::new(),
-            all_invalid: true,
+            gone: (0, 0),
             progress,
         };
         for &id in run.peers.keys() {
@@ -191,15 +191,24 @@ where
                 return Ok(tip);
             }
             let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(now)];
-            let event = match deadlines.into_iter().flatten().min() {
-                Some(at) => match timeout_at(self.started + at, self.events.next()).await {
-                    Ok(event) => event,
-                    Err(_) => continue,
-                },
-                None => self.events.next().await,
-            };
+            let deadline = deadlines.into_iter().flatten().min().map(|at| self.started + at);
+            if let Some(event) = self.next_event(deadline).await? {
+                self.handle(event)?;
+            }
+        }
+    }
+
+    /// Waits for something to happen, or for the deadline.
+    async fn next_event(&mut self, deadline: Option<Instant>) -> Result<Option<Event<Id>>, SyncError> {
+        match (self.events.is_empty(), deadline) {
+            (false, Some(at)) => Ok(timeout_at(at, self.events.next()).await.ok().flatten()),
+            (false, None) => Ok(self.events.next().await),
+            (true, Some(at)) => {
+                sleep_until(at).await;
+                Ok(None)
+            }
             // Nothing is under way only if nothing is left to be done, which the outcome has ruled out.
-            self.handle(event.ok_or(SyncError::Interrupted)?)?;
+            (true, None) => Err(SyncError::Interrupted),
         }
     }
 
@@ -400,7 +409,8 @@ where
             return Ok(Some(tip));
         }
         if self.peers.is_empty() {
-            return Err(if self.all_invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
+            let (gone, invalid) = self.gone;
+            return Err(if gone > 0 && gone == invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
         }
         let (height, hash) = self.headers.chain().tip();
         let Some(tip) = self.tip.filter(|tip| tip.hash == hash && settled && self.headers.is_done()) else {
@@ -432,7 +442,8 @@ where
                 (peer.close)(CloseReason::Local(LocalReason::Evicted));
             }
         }
-        self.all_invalid &= matches!(why, Gone::Headers(HeaderFault::Invalid));
+        self.gone.0 += 1;
+        self.gone.1 += usize::from(why == Gone::Headers(HeaderFault::Invalid));
         (self.progress)(Progress::PeerGone { peer: id, why });
     }
 

@@ -1,1 +1,241 @@
+//! Whole synchronisations with peers in this process, under a clock that jumps.
 
+use savanna_chain::Entry;
+use savanna_store::{BlockStore, StoreError};
+use savanna_wire::Block;
+
+use super::*;
+use crate::MemoryStore;
+use crate::testing::{chain, extend};
+
+mod peers;
+
+use peers::{Closed, Fake, Habit, peer};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn honest() -> Habit {
+    Habit { pace: MS, ..Habit::default() }
+}
+
+fn memory() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(Network::Regtest))
+}
+
+fn until(height: u32) -> Options {
+    Options { until: Some(height), ..Options::default() }
+}
+
+/// Makes peers of habits, all with the same chain.
+fn peers_of(chain: &[Block], habits: impl IntoIterator<Item = Habit>) -> (Vec<Peer<u32, Fake>>, Closed) {
+    let closed = Closed::default();
+    let peers = (0..).zip(habits).map(|(id, habit)| peer(id, chain, habit, &closed)).collect();
+    (peers, closed)
+}
+
+fn branch(trunk: &[Block], fork: usize, count: u32) -> Vec<Block> {
+    let branch = extend(&trunk[fork], u32::try_from(fork).unwrap(), count, 50, 9);
+    trunk[..=fork].iter().cloned().chain(branch).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_a_chain_comes_from_all_peers_and_is_kept_whole() {
+    let chain = chain(1500, 200);
+    let (peers, closed) = peers_of(&chain, [honest(), honest(), honest()]);
+    let store = memory();
+    let mut told = Vec::new();
+    let summary = sync(peers, Arc::clone(&store), Options::default(), |progress| told.push(progress)).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+    assert_eq!((summary.tip_height, summary.tip_hash), (1500, chain[1500].hash()));
+    assert_eq!(summary.blocks, 1501);
+    assert_eq!(summary.bytes, chain.iter().map(|block| block.bytes().len() as u64).sum::<u64>());
+    assert_eq!((summary.peers, summary.refetched), (3, 0));
+    assert!(closed.lock().unwrap().is_empty());
+    assert!(told.contains(&Progress::Headers { height: 1500 }));
+    let last = told.iter().rev().find_map(|progress| match progress {
+        Progress::Stored { height, target, blocks, .. } => Some((*height, *target, *blocks)),
+        Progress::Headers { .. } | Progress::Reorganised { .. } | Progress::PeerGone { .. } => None,
+    });
+    assert_eq!(last, Some((1500, 1500, 1501)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversaries_21_and_22_cost_the_liar_and_the_staller_their_places_and_the_chain_nothing() {
+    let chain = chain(4000, 200);
+    let slow = Habit { pace: 40 * MS, ..Habit::default() };
+    let habits = [
+        Habit { lies: true, ..slow.clone() },
+        Habit { stalls: true, ..slow.clone() },
+        Habit { at_most: Some(3), ..slow.clone() },
+        Habit { lacks: 500..900, ..slow.clone() },
+        slow,
+    ];
+    let (peers, closed) = peers_of(&chain, habits);
+    let store = memory();
+    let mut gone = BTreeMap::new();
+    let note = |progress| {
+        if let Progress::PeerGone { peer, why } = progress {
+            gone.insert(peer, why);
+        }
+    };
+    let summary = sync(peers, Arc::clone(&store), Options::default(), note).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+    assert!(summary.refetched >= 2, "{}", summary.refetched);
+    assert_eq!(gone, [(0, Gone::Blocks(Fault::WrongBody)), (1, Gone::Blocks(Fault::Stalled))].into());
+    let expected =
+        [(0, CloseReason::Misbehaved(Offence::InvalidAnswer)), (1, CloseReason::Local(LocalReason::Evicted))];
+    assert_eq!(*closed.lock().unwrap(), expected.into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_run_goes_on_where_the_first_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(700, 3000);
+    let open = || Arc::new(BlockStore::open(dir.path(), Network::Regtest).unwrap());
+    for (goal, expected_tip, expected_blocks) in
+        [(Some(400), 400, 401), (None, 700, 300), (None, 700, 0), (Some(3), 700, 0)]
+    {
+        let (peers, _) = peers_of(&chain, [honest(), honest()]);
+        let options = Options { until: goal, ..Options::default() };
+        let summary = sync(peers, open(), options, |_| {}).await.unwrap();
+        assert_eq!((summary.tip_height, summary.blocks), (expected_tip, expected_blocks));
+    }
+    let store = open();
+    for (height, block) in (0..).zip(&chain) {
+        assert_eq!(store.block(height).unwrap().as_ref(), Some(block));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_branch_with_less_work_is_cut_back_to_the_fork() {
+    let new = chain(500, 50);
+    let old = branch(&new, 400, 60);
+    let store = memory();
+    store.append(&old).unwrap();
+    let (peers, _) = peers_of(&new, [honest(), honest()]);
+    let mut forks = Vec::new();
+    let note = |progress| {
+        if let Progress::Reorganised { fork } = progress {
+            forks.push(fork);
+        }
+    };
+    let summary = sync(peers, Arc::clone(&store), Options::default(), note).await.unwrap();
+    assert_eq!(store.blocks(), new);
+    assert_eq!(summary.blocks, 100);
+    assert_eq!(forks, [400]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_better_branch_that_shows_up_in_the_middle_replaces_what_was_stored() {
+    let low = chain(1000, 50);
+    let best = branch(&low, 950, 100);
+    for headers_take in [0, 10, 300, 1000] {
+        let closed = Closed::default();
+        let late = Habit { headers_take: MS * headers_take, ..honest() };
+        let peers = vec![peer(0, &low, honest(), &closed), peer(1, &best, late, &closed)];
+        let store = memory();
+        let summary = sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap();
+        assert_eq!(store.blocks(), best);
+        assert_eq!(summary.tip_height, 1050);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_mined_meanwhile_are_fetched_as_well() {
+    let chain = chain(1200, 50);
+    let habit = Habit { pace: 50 * MS, grows: [(500, chain.clone())].into(), ..Habit::default() };
+    let closed = Closed::default();
+    let peers = vec![peer(0, &chain[..1000], habit, &closed)];
+    let store = memory();
+    let summary = sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap();
+    assert_eq!(summary.tip_height, 1200);
+    assert_eq!(store.blocks(), chain);
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_that_close_are_missed_only_when_the_last_is_gone() {
+    let chain = chain(600, 50);
+    let leaving = Habit { closes_after: Some(100), ..honest() };
+    let (peers, _) = peers_of(&chain, [leaving.clone(), leaving.clone(), honest()]);
+    let store = memory();
+    assert_eq!(sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap().tip_height, 600);
+    assert_eq!(store.blocks(), chain);
+
+    let (peers, _) = peers_of(&chain, [leaving.clone(), leaving]);
+    let store = memory();
+    let error = sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::NoPeers), "{error}");
+    let stored = store.blocks();
+    assert!(stored.len() > 100 && stored[..] == chain[..stored.len()], "what came in order is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_failure_is_told_by_its_name() {
+    let chain = chain(100, 50);
+    let error = sync(Vec::<Peer<u32, Fake>>::new(), memory(), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::NoPeers), "{error}");
+
+    let invents = Habit { invents: true, ..honest() };
+    let (peers, closed) = peers_of(&chain, [invents.clone(), invents]);
+    let error = sync(peers, memory(), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::InvalidHeaders), "{error}");
+    assert_eq!(closed.lock().unwrap().len(), 2);
+
+    let (peers, _) = peers_of(&chain, [honest(), honest()]);
+    let error = sync(peers, memory(), until(101), |_| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "no peer has a block above height 100, and 101 was asked for");
+
+    let lacking = Habit { lacks: 50..51, ..honest() };
+    let (peers, _) = peers_of(&chain, [lacking.clone(), lacking]);
+    let error = sync(peers, memory(), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::Unavailable { height: 50 }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_breaks_a_rule_ends_it_although_every_peer_has_it() {
+    let mut chain = chain(20, 50);
+    // The coinbase of the next block says that its height is 41.
+    chain.extend(extend(&chain[20], 40, 1, 50, 0));
+    let (peers, closed) = peers_of(&chain, [honest(), honest()]);
+    let error = sync(peers, memory(), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::InvalidBlock { height: 21, hash, .. } if hash == chain[21].hash()), "{error}");
+    assert!(closed.lock().unwrap().is_empty(), "the peers only follow their miners");
+}
+
+/// A store whose disk is full after so many blocks.
+struct Full(MemoryStore, usize);
+
+impl Store for Full {
+    fn network(&self) -> Network {
+        self.0.network()
+    }
+    fn tip(&self) -> Option<Tip> {
+        self.0.tip()
+    }
+    fn entries(&self, height: u32, count: usize) -> Result<Vec<Entry>, StoreError> {
+        self.0.entries(height, count)
+    }
+    fn append(&self, run: &[Block]) -> Result<(), StoreError> {
+        if self.0.blocks().len() + run.len() > self.1 {
+            return Err(StoreError::Io(std::io::ErrorKind::StorageFull.into()));
+        }
+        self.0.append(run)
+    }
+    fn truncate(&self, height: u32) -> Result<(), StoreError> {
+        self.0.truncate(height)
+    }
+    fn flush(&self) -> Result<(), StoreError> {
+        self.0.flush()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_27_a_full_disk_ends_it_with_the_disks_own_words() {
+    let chain = chain(300, 50);
+    let (peers, _) = peers_of(&chain, [honest()]);
+    let store = Arc::new(Full(MemoryStore::new(Network::Regtest), 200));
+    let error = sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::Store(StoreError::Io(_))), "{error}");
+    let stored = store.0.blocks();
+    assert!(stored.len() <= 200 && stored[..] == chain[..stored.len()]);
+}
