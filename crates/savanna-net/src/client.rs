@@ -215,7 +215,7 @@ impl Service<Request> for Client {
 }
 
 /// What clients see of a connection whose driver was ended from outside.
-const ABORTED: CloseReason = CloseReason::Local(LocalReason::Shutdown);
+pub(crate) const ABORTED: CloseReason = CloseReason::Local(LocalReason::Shutdown);
 
 fn reason(closed: &watch::Receiver<Option<CloseReason>>) -> CloseReason {
     closed.borrow().clone().unwrap_or(ABORTED)

@@ -23,7 +23,7 @@ use self::asks::Asks;
 use self::input::Input;
 use self::output::Output;
 use self::questions::Questions;
-use crate::client::{Ask, Client, QUEUE, Shared};
+use crate::client::{ABORTED, Ask, Client, QUEUE, Shared};
 use crate::config::Standing;
 use crate::slots::Slot;
 use crate::tasks::Stop;
@@ -76,6 +76,8 @@ pub(crate) struct Connection<T, S> {
     ended: Option<CloseReason>,
     /// Whether the stream takes no more bytes.
     broken: bool,
+    /// Why it takes no more, until all has been read that the peer sent before: its last words may say the reason.
+    write_failure: Option<CloseReason>,
     stopping: bool,
     _slot: Option<Slot>,
 }
@@ -107,6 +109,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             closed: watch::Sender::new(None),
             ended: None,
             broken: false,
+            write_failure: None,
             stopping: false,
             _slot: parts.slot,
         }
@@ -120,14 +123,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             poll_fn(|cx| self.poll(cx, stopped.as_mut(), timer.as_mut())).await
         };
         tracing::debug!(id = %self.id, %reason, "connection ends");
-        self.asks.fail(&reason);
-        self.closed.send_replace(Some(reason.clone()));
-        if let Some(shared) = &self.shared {
-            shared.wake_for_room();
-        }
-        if let Some(Awaited { established, .. }) = self.handshake.take() {
-            let _ = established.send(Err(HandshakeError::new(reason, self.session.remote())));
-        }
+        self.conclude(reason);
         if !self.broken {
             let _ = timeout_at(Instant::now() + LINGER, self.say_goodbye()).await;
         }
@@ -165,6 +161,11 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             // What has arrived counts before the time does.
             moved |= self.poll_timer(cx, timer.as_mut());
             moved |= self.poll_write(cx);
+            if read.is_none()
+                && let Some(reason) = self.write_failure.take()
+            {
+                self.session.close(reason);
+            }
             moved |= self.drain_events();
             if let Some(reason) = self.ended.take() {
                 return Poll::Ready(reason);
@@ -259,7 +260,10 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
                 self.stream.after_read();
                 return Some(count);
             }
-            Poll::Ready(Err(error)) => self.stream_failed(&error),
+            Poll::Ready(Err(error)) => {
+                let reason = self.stream_failed(&error);
+                self.session.close(reason);
+            }
         }
         Some(0)
     }
@@ -292,7 +296,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
                     self.asks.retry(&mut self.session, self.clock.now());
                 }
                 Poll::Ready(Err(error)) => {
-                    self.stream_failed(&error);
+                    self.write_failure = Some(self.stream_failed(&error));
                     moved = true;
                 }
             }
@@ -300,13 +304,13 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         moved
     }
 
-    fn stream_failed(&mut self, error: &io::Error) {
+    fn stream_failed(&mut self, error: &io::Error) -> CloseReason {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero};
         tracing::debug!(id = %self.id, %error, "the stream failed");
         self.broken = true;
         let by_peer =
             [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero].contains(&error.kind());
-        self.session.close(if by_peer { CloseReason::ClosedByPeer } else { CloseReason::Local(LocalReason::Socket) });
+        if by_peer { CloseReason::ClosedByPeer } else { CloseReason::Local(LocalReason::Socket) }
     }
 
     /// Takes the session's events; returns whether there were any.
@@ -369,11 +373,31 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
     }
 }
 
+impl<T, S> Connection<T, S> {
+    /// Tells everyone who waits for anything that nothing more will come.
+    fn conclude(&mut self, reason: CloseReason) {
+        self.asks.fail(&reason);
+        self.closed.send_replace(Some(reason.clone()));
+        if let Some(shared) = &self.shared {
+            shared.wake_for_room();
+        }
+        if let Some(Awaited { established, .. }) = self.handshake.take() {
+            let _ = established.send(Err(HandshakeError::new(reason, self.session.remote())));
+        }
+    }
+}
+
+impl<T, S> Drop for Connection<T, S> {
+    /// Concludes a connection whose task was ended from outside.
+    fn drop(&mut self) {
+        if self.closed.borrow().is_none() {
+            self.conclude(ABORTED);
+        }
+    }
+}
+
 /// Escapes the first bytes of what a peer says.
 fn shortened(text: &[u8]) -> impl std::fmt::Display {
     const SHOWN: usize = 64;
     text[..text.len().min(SHOWN)].escape_ascii()
 }
-
-#[cfg(test)]
-mod tests;

@@ -49,7 +49,7 @@ pub enum DialError {
     #[error("the peer can only be reached through a proxy")]
     NeedsProxy,
     /// The peer, or the proxy, did not answer in time.
-    #[error("it did not answer within {} seconds", .0.as_secs())]
+    #[error("it did not answer within {0:?}")]
     TimedOut(Duration),
     /// The system could not connect.
     #[error("it cannot be reached: {0}")]
@@ -133,6 +133,3 @@ impl Service<PeerAddr> for Connector {
         Box::pin(self.clone().dial(peer))
     }
 }
-
-#[cfg(test)]
-mod tests;

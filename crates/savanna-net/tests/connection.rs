@@ -1,0 +1,350 @@
+//! The founding behaviours of a connection, over pipes and under a clock that jumps.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::time::Duration;
+
+use savanna_net::{Direction, Request, Response, SlotLimits, Slots};
+use savanna_peer::{CloseReason, Incompatibility, LocalReason, Partial, RequestError, Timer};
+use savanna_wire::{BlockHash, Message, ProtocolVersion, RejectCode, TransactionId, TxId};
+use tokio::io::duplex;
+use tokio::time::{Instant, advance, sleep, timeout};
+use tower::{Service, ServiceExt, service_fn};
+
+use common::{BOUND, Node, Puppet, block, join, serving, settle, version, within};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn find_headers(start: u8) -> Request {
+    Request::FindHeaders { locator: vec![BlockHash([start; 32])], stop: None }
+}
+
+fn no_headers() -> Message {
+    Message::Headers(Vec::new().try_into().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn f1_one_peer_ends_and_the_other_notices_nothing() {
+    let mut node = Node::new();
+    let (first, mut bad) = node.meet(None).await;
+    let (second, mut good) = node.meet(None).await;
+    assert_ne!(first.id(), second.id());
+    assert_eq!(node.tasks.len(), 2);
+
+    let answer = second.ask(Request::Ping);
+    bad.write(&[0; 24]).await;
+    assert!(matches!(within(BOUND, first.closed()).await, CloseReason::Malformed(_)));
+    bad.end().await;
+    settle().await;
+    assert_eq!(node.tasks.len(), 1);
+    assert!(first.is_closed() && !second.is_closed());
+    assert!(matches!(first.ask(Request::Ping).await, Err(RequestError::Closed(CloseReason::Malformed(_)))));
+
+    let (answer, ()) = tokio::join!(answer, async { while timeout(SECOND, good.question()).await.is_ok() {} });
+    assert!(matches!(answer, Ok(Response::Pong(_))));
+    assert!(second.round_trip().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn f2_the_connection_ends_with_its_last_client_and_future() {
+    let slots = Slots::new(SlotLimits::LOCAL);
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(Some(slots.outbound().unwrap())).await;
+    let clone = client.clone();
+    let unanswered = client.ask(find_headers(1));
+    assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
+
+    drop(client);
+    drop(clone);
+    assert!(timeout(SECOND, puppet.end()).await.is_err(), "a future still waits");
+    assert_eq!(slots.taken(Direction::Outbound), 1);
+
+    let before = Instant::now();
+    drop(unanswered);
+    puppet.end().await;
+    settle().await;
+    assert!(before.elapsed() < Duration::from_millis(5));
+    assert_eq!(slots.taken(Direction::Outbound), 0);
+    assert!(node.tasks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn f2_an_answer_is_waited_for_without_any_client() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let answer = client.oneshot(find_headers(1));
+    let serve = async {
+        assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
+        sleep(3 * SECOND).await;
+        puppet.send(no_headers()).await;
+        puppet.end().await;
+    };
+    let (answer, ()) = within(BOUND, async { tokio::join!(answer, serve) }).await;
+    assert_eq!(answer, Ok(Response::Headers(Vec::new())));
+    settle().await;
+    assert!(node.tasks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn f3_heartbeats_keep_no_connection() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    for _ in 0..5 {
+        let Some(Message::Ping(nonce)) = puppet.next().await else { panic!("no heartbeat") };
+        puppet.send(Message::Pong(nonce)).await;
+    }
+    assert!(!client.is_closed());
+    assert!(matches!(puppet.next().await, Some(Message::Ping(_))), "a heartbeat that stays unanswered");
+    let before = Instant::now();
+    drop(client);
+    puppet.end().await;
+    assert!(before.elapsed() < Duration::from_millis(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn f4_a_pong_with_another_nonce_is_ignored() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let Some(Message::Ping(nonce)) = puppet.next().await else { panic!("no heartbeat") };
+    let sent = Instant::now();
+    puppet.send(Message::Pong(nonce ^ 1)).await;
+    let reason = within(BOUND, client.closed()).await;
+    assert!(matches!(reason, CloseReason::TimedOut(Timer::Ping(_))), "{reason}");
+    assert!(sent.elapsed() >= serving().outbound.ping);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f5_a_handshake_needs_nobody_to_poll_it() {
+    let mut node = Node::new();
+    let (ours, theirs) = duplex(4096);
+    let unpolled = node.begin(ours, Direction::Outbound, None);
+    let mut puppet = Puppet::new(theirs);
+    puppet.accept().await;
+    assert!(matches!(puppet.next().await, Some(Message::Ping(_))));
+    let client = within(BOUND, unpolled).await.unwrap();
+    assert_eq!(client.info().remote, version());
+}
+
+#[tokio::test(start_paused = true)]
+async fn f5_a_dropped_handshake_runs_on_and_its_connection_ends_at_once() {
+    let slots = Slots::new(SlotLimits::LOCAL);
+    let mut node = Node::new();
+    let (ours, theirs) = duplex(4096);
+    drop(node.begin(ours, Direction::Outbound, Some(slots.outbound().unwrap())));
+    let mut puppet = Puppet::new(theirs);
+    puppet.accept().await;
+    puppet.end().await;
+    settle().await;
+    assert_eq!((node.tasks.len(), slots.taken(Direction::Outbound)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_peer_is_told_why_and_remembered() {
+    let mut node = Node::new();
+    let (ours, theirs) = duplex(4096);
+    let handshake = node.begin(ours, Direction::Inbound, None);
+    let mut puppet = Puppet::new(theirs);
+    let obsolete = savanna_wire::Version { version: ProtocolVersion(170_001), ..version() };
+    puppet.send(Message::Version(obsolete.clone())).await;
+    let error = within(BOUND, handshake).await.unwrap_err();
+    assert!(matches!(error.reason, CloseReason::Incompatible(Incompatibility::Obsolete { .. })));
+    assert_eq!(error.remote.as_deref(), Some(&obsolete));
+    let Some(Message::Reject(reject)) = puppet.next().await else { panic!("no reject") };
+    assert_eq!(reject.code, RejectCode::OBSOLETE);
+    assert_eq!(puppet.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_hangs_up_is_remembered() {
+    let mut node = Node::new();
+    let (ours, theirs) = duplex(4096);
+    let handshake = node.begin(ours, Direction::Outbound, None);
+    let mut puppet = Puppet::new(theirs);
+    puppet.send(Message::Version(version())).await;
+    drop(puppet);
+    let error = within(BOUND, handshake).await.unwrap_err();
+    assert_eq!((error.reason, error.remote.as_deref()), (CloseReason::ClosedByPeer, Some(&version())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn f10_a_dropped_future_cancels_and_its_late_answer_is_nobodys() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let (unwanted, wanted) = (block(1), block(2));
+    let dropped = client.ask(Request::Blocks(vec![unwanted.hash()]));
+    assert!(matches!(puppet.question().await, Some(Message::GetData(_))));
+    drop(dropped);
+    settle().await;
+    let asked = client.ask(Request::Blocks(vec![wanted.hash()]));
+    let serve = async {
+        assert!(matches!(puppet.question().await, Some(Message::GetData(_))));
+        puppet.send(Message::Block(unwanted)).await;
+        puppet.send(Message::Block(wanted.clone())).await;
+    };
+    let (answer, ()) = within(BOUND, async { tokio::join!(asked, serve) }).await;
+    assert_eq!(answer, Ok(Response::Blocks(Partial::complete(vec![wanted]))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_one_kind_wait_for_each_other_and_dropped_ones_do_not_count() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let first = client.ask(find_headers(1));
+    let dropped = client.ask(find_headers(2));
+    let third = client.ask(find_headers(3));
+    settle().await;
+    drop(dropped);
+    let serve = async {
+        for expected in [1, 3] {
+            let Some(Message::GetHeaders(locator)) = puppet.question().await else { panic!("no question") };
+            assert_eq!(locator.hashes[0], BlockHash([expected; 32]));
+            puppet.send(no_headers()).await;
+        }
+        assert!(timeout(SECOND, puppet.question()).await.is_err(), "the dropped one was asked");
+    };
+    let (first, third, ()) = within(BOUND, async { tokio::join!(first, third, serve) }).await;
+    assert_eq!((first, third), (Ok(Response::Headers(Vec::new())), Ok(Response::Headers(Vec::new()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_too_long_is_given_up() {
+    let mut config = serving();
+    config.outbound.ping = 3 * config.outbound.request;
+    let patience = config.outbound.request;
+    let mut node = Node::with(config, savanna_net::Nil);
+    let (client, mut puppet) = node.meet(None).await;
+    let before = Instant::now();
+    let (asked, waiting) = (client.ask(find_headers(1)), client.ask(find_headers(2)));
+    assert_eq!(within(BOUND, waiting).await, Err(RequestError::TimedOut));
+    assert!(before.elapsed() >= patience && before.elapsed() < patience + SECOND);
+    assert_eq!(within(SECOND, asked).await, Err(RequestError::TimedOut));
+    assert!(!client.is_closed());
+    drop(client);
+    puppet.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_means_room_in_the_queue() {
+    let mut node = Node::new();
+    let (mut client, _puppet) = node.meet(None).await;
+    let mut idle = client.clone();
+    let mut waiting = Vec::new();
+    while let Ok(ready) = timeout(Duration::from_millis(1), client.ready()).await {
+        waiting.push(ready.unwrap().call(find_headers(1)));
+        assert!(waiting.len() < 1000, "the queue has no bound");
+    }
+    let late = client.ask(find_headers(1));
+    let ready_again = tokio::spawn(async move { idle.ready().await.map(|_| ()) });
+    settle().await;
+    assert!(!ready_again.is_finished());
+    waiting.clear();
+    within(SECOND, ready_again).await.unwrap().unwrap();
+    within(SECOND, client.ready()).await.unwrap();
+    drop(late);
+    settle().await;
+    assert!(!client.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_closes_for_all() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let answer = client.ask(find_headers(1));
+    let reason = CloseReason::Misbehaved(savanna_peer::Offence::InvalidAnswer);
+    client.clone().close(reason.clone());
+    client.close(CloseReason::Local(LocalReason::Evicted));
+    assert_eq!(within(BOUND, client.closed()).await, reason);
+    assert_eq!(within(BOUND, answer).await, Err(RequestError::Closed(reason.clone())));
+    assert_eq!(client.clone().ready().await.unwrap_err(), RequestError::Closed(reason));
+    puppet.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f12_a_question_of_the_peers_is_a_request_to_the_service() {
+    let ids = vec![TransactionId::Legacy(TxId([5; 32])), TransactionId::Legacy(TxId([6; 32]))];
+    let answer = ids.clone();
+    let mut server = Node::with(
+        serving(),
+        service_fn(move |request| {
+            assert_eq!(request, Request::MempoolIds);
+            let ids = answer.clone();
+            async move { Ok::<_, std::convert::Infallible>(Response::TransactionIds(ids)) }
+        }),
+    );
+    let mut node = Node::new();
+    let (client, _server_side) = join(&mut node, &mut server).await;
+    let answer = within(BOUND, client.unwrap().ask(Request::MempoolIds)).await;
+    assert_eq!(answer, Ok(Response::TransactionIds(ids)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_on_an_aborted_connection_is_told() {
+    let mut node = Node::new();
+    let (mut client, mut puppet) = node.meet(None).await;
+    let mut waiting = Vec::new();
+    while let Ok(ready) = timeout(Duration::from_millis(1), client.ready()).await {
+        waiting.push(ready.unwrap().call(find_headers(1)));
+    }
+    let closed = RequestError::Closed(CloseReason::Local(LocalReason::Shutdown));
+    let (ready, ()) = within(SECOND, async {
+        tokio::join!(client.clone().oneshot(Request::Ping), async {
+            settle().await;
+            drop(node);
+        })
+    })
+    .await;
+    assert_eq!(ready, Err(closed.clone()));
+    for answer in waiting {
+        assert_eq!(within(SECOND, answer).await, Err(closed.clone()));
+    }
+    puppet.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_every_connection_within_its_bound() {
+    let mut node = Node::new();
+    let mut peers = Vec::new();
+    for _ in 0..50 {
+        peers.push(node.meet(None).await);
+    }
+    let before = Instant::now();
+    assert_eq!(node.tasks.shutdown(2 * SECOND).await, 0);
+    assert!(before.elapsed() <= 2 * SECOND);
+    for (client, mut puppet) in peers {
+        assert_eq!(client.closed().await, CloseReason::Local(LocalReason::Shutdown));
+        puppet.end().await;
+    }
+    let (ours, _theirs) = duplex(64);
+    let mut handshake = node.handshake;
+    let refused = handshake.call(savanna_net::HandshakeRequest {
+        stream: ours,
+        direction: Direction::Outbound,
+        peer: None,
+        route: savanna_net::Route::Direct,
+        slot: None,
+    });
+    assert_eq!(within(BOUND, refused).await.unwrap_err().reason, CloseReason::Local(LocalReason::Shutdown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_rounds_leave_nothing_behind() {
+    let slots = Slots::new(SlotLimits::LOCAL);
+    let (mut dialler, mut dialled) = (Node::new(), Node::new());
+    for round in 0..1000 {
+        let (ours, theirs) = duplex(4096);
+        let outbound = dialler.begin(ours, Direction::Outbound, Some(slots.outbound().unwrap()));
+        let here = slots.inbound([127, 0, 0, 1].into()).unwrap();
+        let inbound = dialled.begin(theirs, Direction::Inbound, Some(here));
+        match round % 3 {
+            0 => drop((outbound, inbound)),
+            1 => drop(outbound.await.unwrap()),
+            _ => drop((outbound.await.unwrap(), inbound.await.unwrap())),
+        }
+    }
+    advance(60 * SECOND).await;
+    while !dialler.tasks.is_empty() || !dialled.tasks.is_empty() {
+        within(SECOND, tokio::task::yield_now()).await;
+    }
+    assert_eq!((slots.taken(Direction::Inbound), slots.taken(Direction::Outbound)), (0, 0));
+}
