@@ -62,6 +62,9 @@ static TABLE: [Row; 12] = [
     row(Upgrade::Nu7, (3_543_405, 170_190), (4_465_026, 170_180), 170_180),
 ];
 
+/// The upgrade that is taken to be in force on the public networks as long as no height is known.
+const ASSUMED: Upgrade = Upgrade::Nu7;
+
 /// The protocol version that we speak and advertise: the newest of the table.
 pub const CURRENT_VERSION: ProtocolVersion = newest();
 
@@ -154,17 +157,17 @@ pub fn upgrade_at(network: Network, height: u32) -> Upgrade {
 /// Returns the lowest protocol version that a peer may speak.
 ///
 /// `best_height` is the greatest height that is known to exist, or nothing as long as none is: then the newest upgrade of
-/// the public networks is taken to be in force.
+/// the public networks is taken to be in force, and on regtest none.
 ///
 /// # Security
 /// A peer below the floor follows rules that the network has left, and would lead us onto a dead chain.
 #[must_use]
 pub fn floor(network: Network, best_height: Option<u32>) -> ProtocolVersion {
-    let newest = match network {
-        Network::Mainnet | Network::Testnet => Upgrade::Nu7,
+    let assumed = match network {
+        Network::Mainnet | Network::Testnet => ASSUMED,
         Network::Regtest => Upgrade::Sprout,
     };
-    best_height.map_or(newest, |height| upgrade_at(network, height)).protocol_version(network)
+    best_height.map_or(assumed, |height| upgrade_at(network, height)).protocol_version(network)
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use thiserror::Error;
 /// The least version of a header; the top bit must be clear besides.
 const LEAST_VERSION: u32 = 4;
 
+const SIGN: u32 = 0x0080_0000;
+const MANTISSA: u32 = SIGN - 1;
+
 /// Bits of a header that name no target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -34,20 +37,17 @@ impl Target {
     /// # Errors
     /// [`TargetError`] if it is negative, zero, or does not fit 256 bits.
     pub fn from_compact(bits: u32) -> Result<Self, TargetError> {
-        let (exponent, mantissa) = (bits >> 24, U256::from(bits & 0x007f_ffff));
-        if bits & 0x0080_0000 != 0 && mantissa != 0 {
+        let (exponent, mantissa) = (bits >> 24, bits & MANTISSA);
+        if bits & SIGN != 0 && mantissa != 0 {
             return Err(TargetError::Negative);
         }
-        let target = if exponent <= 3 {
-            mantissa >> (8 * (3 - exponent))
-        } else if mantissa == 0 {
-            U256::ZERO
-        } else {
-            let shift = 8 * (exponent - 3);
-            if shift > mantissa.leading_zeros() {
+        let target = match exponent.checked_sub(3) {
+            None => U256::from(mantissa >> (8 * (3 - exponent))),
+            Some(bytes) if mantissa != 0 && 8 * bytes > U256::from(mantissa).leading_zeros() => {
                 return Err(TargetError::Overflow);
             }
-            mantissa << shift
+            // A mantissa of zero may come with any exponent.
+            Some(bytes) => U256::from(mantissa) << (8 * bytes).min(255),
         };
         if target == 0 { Err(TargetError::Zero) } else { Ok(Self(target)) }
     }
@@ -62,7 +62,7 @@ impl Target {
             (self.0 >> (8 * (exponent - 3))).as_u32()
         };
         // The highest bit of the mantissa is its sign, so a value that would set it moves down a byte.
-        if mantissa & 0x0080_0000 != 0 {
+        if mantissa & SIGN != 0 {
             mantissa >>= 8;
             exponent += 1;
         }
@@ -147,7 +147,8 @@ impl ProofOfWork {
     /// Returns what `network` demands.
     #[must_use]
     pub fn of(network: Network) -> Self {
-        let limit = Target::from_compact(Self::limit_bits(network)).unwrap_or(Target(U256::ONE));
+        let bits = Self::limit_bits(network);
+        let limit = Target(U256::from(bits & MANTISSA) << (8 * ((bits >> 24) - 3)));
         match network {
             Network::Mainnet | Network::Testnet => Self::Equihash200_9 { limit },
             Network::Regtest => Self::Unchecked { limit },

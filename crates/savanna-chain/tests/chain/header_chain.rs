@@ -149,6 +149,11 @@ fn real_headers_link_up_from_the_known_genesis() {
 }
 
 #[test]
+fn an_entry_of_the_best_chain_takes_40_bytes() {
+    assert_eq!(size_of::<Entry>(), 40);
+}
+
+#[test]
 fn of_branches_with_equal_work_the_one_seen_first_stays() {
     let mut chain = HeaderChain::new(Network::Regtest);
     let genesis = chain.tip().1;

@@ -1,15 +1,16 @@
 //! The tree of headers: the best chain by work, the branches beside it, and the ways peers ask about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod side;
+
+use std::collections::BTreeSet;
 
 use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR, Network};
 use thiserror::Error;
 
 use crate::{ProofOfWork, Target, TargetError, Work};
 
-/// The most headers kept beside the best chain. Beyond it the tip of the branch with the least work goes, the oldest of
-/// equals first.
-pub const MAX_SIDE_HEADERS: usize = 16_384;
+pub use side::MAX_SIDE_HEADERS;
+use side::{Side, SideHeaders};
 
 /// How many heights lie between two of which the cumulative work is kept.
 const MILESTONE: usize = 256;
@@ -95,22 +96,6 @@ pub enum HeaderError {
     LowWork,
 }
 
-#[derive(Debug, Clone)]
-struct Side {
-    entry: Entry,
-    previous: BlockHash,
-    height: u32,
-    work: Work,
-    arrival: u64,
-    children: u32,
-}
-
-impl Side {
-    const fn rank(&self) -> (Work, u64, BlockHash) {
-        (self.work, self.arrival, self.entry.hash)
-    }
-}
-
 /// A tree of headers, which knows its chain with the most work; of equals, the one seen first.
 ///
 /// The best chain takes about 60 bytes a header: an [`Entry`] by height, and an ordered index from the first bytes of its
@@ -127,9 +112,7 @@ pub struct HeaderChain {
     /// The cumulative work at every [`MILESTONE`]th place of `best`.
     milestones: Vec<Work>,
     work: Work,
-    side: BTreeMap<BlockHash, Side>,
-    leaves: BTreeSet<(Work, u64, BlockHash)>,
-    arrivals: u64,
+    side: SideHeaders,
 }
 
 impl HeaderChain {
@@ -148,9 +131,7 @@ impl HeaderChain {
             index: BTreeSet::new(),
             milestones: Vec::new(),
             work: Work::ZERO,
-            side: BTreeMap::new(),
-            leaves: BTreeSet::new(),
-            arrivals: 0,
+            side: SideHeaders::default(),
         };
         chain.push(root.entry, root.work);
         chain
@@ -173,16 +154,11 @@ impl HeaderChain {
         }
         let (height, below) = self.place_of(previous).ok_or(HeaderError::Orphan { previous })?;
         let work = below.plus(own);
-        let side = Side { entry, previous, height: height + 1, work, arrival: self.arrivals, children: 0 };
-        self.arrivals += 1;
+        let side = Side { entry, previous, height: height + 1, work };
         if work > self.work {
             return Ok(self.switch_to(side));
         }
-        self.keep_aside(side);
-        if self.side.len() > MAX_SIDE_HEADERS && self.evict() == Some(hash) {
-            return Err(HeaderError::LowWork);
-        }
-        Ok(Inserted::Forked)
+        if self.side.keep(side) { Ok(Inserted::Forked) } else { Err(HeaderError::LowWork) }
     }
 
     /// Puts a header on top of the best chain that was checked before, as one read back from an archive was.
@@ -239,7 +215,7 @@ impl HeaderChain {
     /// Returns whether `hash` is in the tree, on the best chain or beside it.
     #[must_use]
     pub fn contains(&self, hash: BlockHash) -> bool {
-        self.side.contains_key(&hash) || self.height_of(hash).is_some()
+        self.side.get(hash).is_some() || self.height_of(hash).is_some()
     }
 
     /// Returns the best chain's header after `hash`.
@@ -298,7 +274,7 @@ impl HeaderChain {
 
     /// Returns the height of a header of the tree and the work of the chain up to and with it.
     fn place_of(&self, hash: BlockHash) -> Option<(u32, Work)> {
-        if let Some(side) = self.side.get(&hash) {
+        if let Some(side) = self.side.get(hash) {
             return Some((side.height, side.work));
         }
         let height = self.height_of(hash)?;
@@ -324,9 +300,9 @@ impl HeaderChain {
 
     /// Puts `tip`, which is not in the tree, and its branch in the place of the part of the best chain above their fork.
     fn switch_to(&mut self, tip: Side) -> Inserted {
+        let mut previous = tip.previous;
         let mut branch = vec![tip];
-        let mut previous = branch[0].previous;
-        while let Some(side) = self.side.remove(&previous) {
+        while let Some(side) = self.side.take(previous) {
             previous = side.previous;
             branch.push(side);
         }
@@ -335,10 +311,7 @@ impl HeaderChain {
         for side in branch.into_iter().rev() {
             self.push(side.entry, side.work);
         }
-        self.count_children();
-        while self.side.len() > MAX_SIDE_HEADERS {
-            self.evict();
-        }
+        self.side.settle();
         Inserted::NewBest { fork_height, disconnected }
     }
 
@@ -353,47 +326,10 @@ impl HeaderChain {
             height += 1;
             work = work.plus(entry.work());
             self.index.remove(&(prefix(entry.hash), height));
-            let side = Side { entry, previous, height, work, arrival: self.arrivals, children: 0 };
-            self.arrivals += 1;
+            self.side.put(Side { entry, previous, height, work });
             previous = entry.hash;
-            self.side.insert(entry.hash, side);
         }
         height - fork_height
-    }
-
-    /// Counts children and leaves anew, as after a switch neither is what it was.
-    fn count_children(&mut self) {
-        self.leaves.clear();
-        let parents: Vec<BlockHash> = self.side.values().map(|side| side.previous).collect();
-        self.side.values_mut().for_each(|side| side.children = 0);
-        for parent in parents {
-            if let Some(side) = self.side.get_mut(&parent) {
-                side.children += 1;
-            }
-        }
-        self.leaves.extend(self.side.values().filter(|side| side.children == 0).map(Side::rank));
-    }
-
-    fn keep_aside(&mut self, side: Side) {
-        if let Some(parent) = self.side.get_mut(&side.previous) {
-            parent.children += 1;
-            self.leaves.remove(&parent.rank());
-        }
-        self.leaves.insert(side.rank());
-        self.side.insert(side.entry.hash, side);
-    }
-
-    /// Forgets the leaf with the least work and returns its hash.
-    fn evict(&mut self) -> Option<BlockHash> {
-        let (_, _, hash) = self.leaves.pop_first()?;
-        let gone = self.side.remove(&hash)?;
-        if let Some(parent) = self.side.get_mut(&gone.previous) {
-            parent.children -= 1;
-            if parent.children == 0 {
-                self.leaves.insert(parent.rank());
-            }
-        }
-        Some(hash)
     }
 }
 
@@ -422,7 +358,7 @@ impl Iterator for Ancestors<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let height = match self.next {
             Step::Hash(hash) => {
-                if let Some(side) = self.chain.side.get(&hash) {
+                if let Some(side) = self.chain.side.get(hash) {
                     self.next = Step::Hash(side.previous);
                     return Some((side.height, side.entry));
                 }
