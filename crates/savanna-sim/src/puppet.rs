@@ -84,6 +84,17 @@ impl Puppet {
         while let Some(bytes) = self.session.poll_transmit() {
             self.heard.extend_from_slice(&bytes);
         }
+        self.understand()
+    }
+
+    /// Takes one piece of what the session sends, as slow readers do; returns the messages that it completes.
+    pub fn hear_some(&mut self) -> Option<Vec<Message>> {
+        let bytes = self.session.poll_transmit()?;
+        self.heard.extend_from_slice(&bytes);
+        Some(self.understand())
+    }
+
+    fn understand(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while let Some(decoded) = self.decoder.decode(&mut self.heard).expect("the session sends frames") {
             match decoded {
