@@ -24,7 +24,7 @@ const MAX_OPEN: usize = 4;
 ///
 /// Both are far above what a node with a full window of requests asks at once. Reading on while earlier questions wait lets two
 /// nodes that ask much of each other take each other's answers, instead of both waiting for the other to read.
-const MAX_QUEUE: usize = 256;
+const MAX_QUEUE: usize = 512;
 const MAX_QUEUE_BYTES: usize = 256 * 1024;
 
 /// The bytes of blocks or transactions after which an answer is cut; the first is always sent.

@@ -1,6 +1,6 @@
 //! Peers that want to wear us down, and honest ones that only look like it.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::time::Duration;
 
@@ -290,6 +290,7 @@ fn adversary_28_floods_of_what_nobody_asked_for_end() {
         ("large unknown commands", unknown(2_000_000), 6),
         ("transactions", frame(&Message::Tx(transaction(1))), 2_100),
         ("getaddr", frame(&Message::GetAddr), 2_100),
+        ("a block fifty thousand times", frame(&Message::GetData(Bounded::truncated(vec![name(1); MAX_INVENTORY]))), 6),
         ("empty getdata", frame(&Message::GetData(Bounded::default())), 2_100),
         ("filters", frame(&Message::FilterClear), 2_100),
         ("notfound", frame(&Message::NotFound(Bounded::truncated(vec![name(1)]))), 2_100),

@@ -1,6 +1,6 @@
 //! Nobody is judged for what they did while it was we who did not listen.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::time::Duration;
 
@@ -145,4 +145,17 @@ fn our_own_busy_consumer_closes_no_honest_peer() {
     assert!(!pair.outbound.session.is_closed() && !pair.inbound.session.is_closed());
     let news = pair.outbound.events().into_iter().filter(|event| matches!(event, Event::Gossip(_))).count();
     assert_eq!(news, 40);
+}
+
+#[test]
+fn adversary_22_asking_much_puts_off_no_answer() {
+    let mut puppet = ready(Direction::Inbound);
+    let id = puppet.ask(Request::FindHeaders { locator: vec![], stop: None });
+    puppet.hear();
+    let question = Message::GetData(Bounded::truncated(vec![Inventory::Block(header(1).hash())]));
+    while puppet.say(&question) != Step::Blocked {}
+    puppet.pass(Timeouts::OUTBOUND.request);
+    let timed_out = Event::Response { id, result: Err(savanna_peer::RequestError::TimedOut) };
+    assert!(puppet.events().contains(&timed_out));
+    assert!(!puppet.session.is_closed());
 }

@@ -1,6 +1,6 @@
 //! Two honest nodes that ask each other anything, over a line that cuts and delays, while either is busy now and then.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

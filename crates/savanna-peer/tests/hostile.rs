@@ -1,6 +1,6 @@
 //! A session driven by any sequence of operations, against a peer that does anything.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

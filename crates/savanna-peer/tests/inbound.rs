@@ -1,6 +1,6 @@
 //! What the peer asks of us, and how it is answered.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use savanna_peer::{Direction, Event, InboundId, Missing, Partial, Request, Response, Step};
 use savanna_sim::{Pair, Puppet, address, block, config, header, transaction, transaction_id};

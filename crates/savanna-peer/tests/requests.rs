@@ -1,6 +1,6 @@
 //! What ends a request, and what does not.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::time::Duration;
 

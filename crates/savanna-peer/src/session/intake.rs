@@ -101,8 +101,9 @@ impl Session {
                 self.charge_unless(answered, bytes);
             }
             Message::GetData(items) => {
+                let is_modest = items.len() <= MAX_TRANSACTIONS;
                 let answered = self.inbound.fetch(&items);
-                self.charge_unless(answered, bytes);
+                self.charge_unless(answered && is_modest, bytes);
             }
             Message::GetBlocks(locator) => self.inbound.find_blocks(locator),
             Message::GetHeaders(locator) => self.inbound.find_headers(locator),

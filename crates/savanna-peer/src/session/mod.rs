@@ -52,12 +52,12 @@ pub struct Busy(pub RequestKind);
 /// transmissions, then events, then the deadline, until there is nothing.
 ///
 /// # Fairness
-/// While the session is [`Step::Blocked`] it is we who do not read, so the peer's deadlines stand still: all of them while
-/// we have not drained our events or answered its questions; those that could end the connection also while the peer does
-/// not read our answers, where the write deadline governs. When reading goes on after a stop, no deadline passes until what
-/// has piled up meanwhile has had as long as the stop, at most a second, to be read. A driver in turn offers what it has
-/// read before it lets time pass, calls [`handle_bytes`] until it wants bytes or is blocked, and leaves events where they
-/// are while its own consumer is full.
+/// While the session is [`Step::Blocked`] it is we who do not read, and the peer's deadlines stand still: all of them while
+/// our events are not drained; while it is the peer's own questions that wait, only those that could end the connection,
+/// since else it could put off its answers by asking. When reading goes on after a stop, no deadline passes until what has
+/// piled up meanwhile has had as long as the stop, at most a second, to be read. A driver in turn offers what it has read
+/// before it lets time pass, calls [`handle_bytes`] until it wants bytes or is blocked, leaves events where they are while
+/// its own consumer is full, and answers every question within a bound.
 ///
 /// # Security
 /// Everything that a peer can make a session hold is bounded; beyond a bound nothing is read. [`buffered_bytes`] tells how
@@ -326,12 +326,12 @@ impl Session {
 
     /// Returns whether nothing more is to be read.
     fn is_blocked(&self) -> bool {
-        self.events.len() >= MAX_EVENTS || self.inbound.is_full()
+        self.holds_up() || self.inbound.is_full()
     }
 
-    /// Returns whether nothing more is to be read, and not because the peer does not read our answers.
+    /// Returns whether it is we alone who hold up reading.
     fn holds_up(&self) -> bool {
-        self.events.len() >= MAX_EVENTS || (self.inbound.is_full() && !self.outbox.is_above_mark())
+        self.events.len() >= MAX_EVENTS
     }
 
     const fn shakes_hands(&self) -> bool {
