@@ -1,6 +1,7 @@
 //! The archive of one chain's blocks.
 
 use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,7 @@ use savanna_wire::{Block, BlockHash, BlockHeader, Network, Reader};
 use crate::StoreError;
 use crate::marker::{claim, sync_dir};
 use crate::record::{IndexEntry, height_of};
+use crate::rot::look_over;
 
 /// How many blocks are cut off in one step.
 ///
@@ -66,8 +68,7 @@ impl BlockStore {
         if !path.try_exists()? {
             create(dir, &path)?;
         }
-        let database = database(&path)?;
-        let [blocks, headers, index, heights] = keyspaces(&database)?;
+        let (database, [blocks, headers, index, heights]) = open_engine(&path)?;
         let state = Mutex::new(State { tip: None, failed: false });
         let store = Self { state, network, blocks, headers, index, heights, database, _lock: lock };
         store.state().tip = store.read_tip()?;
@@ -282,6 +283,18 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     fs::rename(&draft, path)?;
     sync_dir(dir)?;
     Ok(())
+}
+
+/// Opens the engine on files that may be rotten, which it may answer with a panic.
+fn open_engine(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
+    look_over(path)?;
+    let open = || {
+        let database = database(path)?;
+        let keyspaces = keyspaces(&database)?;
+        Ok((database, keyspaces))
+    };
+    let panicked = |_| StoreError::corrupt("the storage engine cannot read its files");
+    catch_unwind(AssertUnwindSafe(open)).map_err(panicked)?
 }
 
 fn database(path: &Path) -> Result<Database, StoreError> {

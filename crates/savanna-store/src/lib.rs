@@ -11,6 +11,7 @@ mod blocks;
 mod error;
 mod marker;
 mod record;
+mod rot;
 #[cfg(test)]
 mod testing;
 

@@ -1,6 +1,7 @@
 //! What the archive promises, and what it does when its files are another's or rotten.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use savanna_wire::Checksum;
@@ -132,6 +133,90 @@ fn a_kill_while_the_store_is_made_leaves_nothing_in_the_way() {
     assert!(!draft.exists());
 }
 
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// Writes a store whose blocks are partly in tables and partly in the journal alone.
+fn write_store(dir: &Path, chain: &[Block]) {
+    let store = open(dir);
+    let half = chain.len() / 2;
+    store.append(&chain[..half]).unwrap();
+    for keyspace in [&store.blocks, &store.headers, &store.index, &store.heights] {
+        keyspace.rotate_memtable_and_wait().unwrap();
+    }
+    store.append(&chain[half..]).unwrap();
+    store.flush().unwrap();
+}
+
+/// Reads all that is there. Whatever is read has to be what was written.
+fn read_all(dir: &Path, chain: &[Block]) -> Result<(), StoreError> {
+    let store = BlockStore::open(dir, Network::Regtest)?;
+    for entry in store.index_from(0) {
+        let height = entry?.height;
+        let expected = &chain[usize::try_from(height).unwrap()];
+        assert_eq!(&store.block(height)?.ok_or_else(|| gap(height))?, expected);
+        assert_eq!(&store.header(height)?.ok_or_else(|| gap(height))?, expected.header());
+    }
+    Ok(())
+}
+
+#[test]
+fn adversary_27_rotten_and_cut_files_are_errors_and_never_panics() {
+    let chain = chain(60, 2000);
+    let whole = tempfile::tempdir().unwrap();
+    write_store(whole.path(), &chain);
+    read_all(whole.path(), &chain).unwrap();
+    let mut paths = Vec::new();
+    files(whole.path(), &mut paths);
+    let (mut refused, mut read) = (0, 0);
+    for path in &paths {
+        let bytes = fs::read(path).unwrap();
+        // The journal is preallocated: what matters in it is where it holds anything.
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let mut damages: Vec<Vec<u8>> = [0, used / 3, used.saturating_sub(1)].map(|len| bytes[..len].to_vec()).into();
+        for eighth in 0..8 {
+            if let Some(at) = (used * eighth / 8 + 5 < used).then_some(used * eighth / 8 + 5) {
+                let mut rotten = bytes.clone();
+                rotten[at] ^= 0x55;
+                damages.push(rotten);
+            }
+        }
+        for damaged in damages {
+            let dir = tempfile::tempdir().unwrap();
+            copy(whole.path(), dir.path());
+            let target = dir.path().join(path.strip_prefix(whole.path()).unwrap());
+            fs::write(&target, &damaged).unwrap();
+            match read_all(dir.path(), &chain) {
+                Ok(()) => read += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 20 && read > 0, "{refused} refused, {read} read from {} files", paths.len());
+}
+
 /// Names the directory that a re-executed test process writes to until it is killed.
 const CHILD_DIR: &str = "SAVANNA_STORE_TEST_CHILD_DIR";
 
@@ -149,7 +234,7 @@ fn write_until_killed(dir: &Path) {
         let run = extend(&parent, 50, 5000, 3);
         parent = run[49].clone();
         let tip = store.append(&run).unwrap().unwrap();
-        if tip.height % 3 == 0 {
+        if tip.height.is_multiple_of(3) {
             store.flush().unwrap();
             println!("flushed {}", tip.height);
         }
