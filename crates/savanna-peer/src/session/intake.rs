@@ -1,11 +1,12 @@
 //! What each message of the peer's does.
 
-use savanna_wire::{AddrV2, Command, Decoded, DropReason, Message};
+use rand_chacha::rand_core::Rng;
+use savanna_wire::{AddrV2, Command, Decoded, DropReason, Message, Reject, RejectCode};
 
 use super::Session;
 use crate::budget::Budget;
 use crate::gossip::{self, Announced};
-use crate::handshake::{ExpectVersion, Phase};
+use crate::handshake::{self, ExpectVersion, Phase};
 use crate::{CloseReason, Direction, Event, Gossip, MAX_TRANSACTIONS, Offence};
 
 impl Session {
@@ -173,5 +174,17 @@ impl Session {
         if !self.budget.charge(messages, bytes, self.now.monotonic) {
             self.close(CloseReason::Misbehaved(Offence::Flood));
         }
+    }
+
+    /// Says who we are.
+    pub(super) fn introduce(&mut self) {
+        let random = self.rng.next_u32();
+        self.outbox.send(&handshake::introduction(&self.config, random, self.now));
+    }
+
+    fn reject_duplicate(&mut self, command: Command, offence: Offence) {
+        let reject = Reject::new(command, RejectCode::DUPLICATE, "sent before");
+        self.outbox.send(&Message::Reject(reject));
+        self.close(CloseReason::Misbehaved(offence));
     }
 }

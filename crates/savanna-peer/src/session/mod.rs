@@ -20,8 +20,8 @@ use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::requests::{Line, Requests};
 use crate::{
-    CloseReason, Config, Direction, Event, InboundId, Incompatibility, Now, Offence, PeerInfo, Request, RequestId,
-    RequestKind, Response, Timer,
+    CloseReason, Config, Direction, Event, InboundId, Incompatibility, Now, PeerInfo, Request, RequestId, RequestKind,
+    Response, Timer,
 };
 
 /// How many events may wait before nothing more is taken from the peer.
@@ -132,7 +132,7 @@ impl Session {
             Err(error) => self.close(CloseReason::Malformed(error)),
             Ok(None) => {
                 if self.decoder.is_mid_frame(buffer) && self.frame_began.is_none() {
-                    self.frame_began = Some(self.reading.read(now.monotonic));
+                    self.frame_began = Some(self.reading.read(self.now.monotonic));
                 }
                 return Step::NeedBytes;
             }
@@ -161,7 +161,7 @@ impl Session {
             return self.close(CloseReason::TimedOut(timer));
         }
         self.beat();
-        self.requests.expire(&self.waiting, now.monotonic);
+        self.requests.expire(&self.waiting, self.now.monotonic);
         self.pump();
     }
 
@@ -184,7 +184,7 @@ impl Session {
             outbox: &mut self.outbox,
             rng: &mut self.rng,
             negotiated,
-            now: now.monotonic,
+            now: self.now.monotonic,
             clock: &self.waiting,
             timeout: self.config.timeouts.request,
         };
@@ -357,11 +357,6 @@ impl Session {
         self.keepalive.overdue(&self.reading, now)
     }
 
-    fn introduce(&mut self) {
-        let random = self.rng.next_u32();
-        self.outbox.send(&handshake::introduction(&self.config, random, self.now));
-    }
-
     /// Turns the peer away; one that is obsolete is told so.
     fn refuse(&mut self, reason: Incompatibility) {
         if !self.is_closed && matches!(reason, Incompatibility::Obsolete { .. }) {
@@ -369,12 +364,6 @@ impl Session {
             self.outbox.send(&Message::Reject(Reject::new(Command::Version, RejectCode::OBSOLETE, &text)));
         }
         self.close(CloseReason::Incompatible(reason));
-    }
-
-    fn reject_duplicate(&mut self, command: Command, offence: Offence) {
-        let reject = Reject::new(command, RejectCode::DUPLICATE, "sent before");
-        self.outbox.send(&Message::Reject(reject));
-        self.close(CloseReason::Misbehaved(offence));
     }
 
     fn beat(&mut self) {
