@@ -63,6 +63,9 @@ pub struct HandshakeError {
     /// Why it ended.
     pub reason: CloseReason,
     /// What the peer said of itself, if it came to that.
+    ///
+    /// Where the reason is [`Incompatibility::OurSelf`](savanna_peer::Incompatibility::OurSelf), the address of its receiver
+    /// is the one under which this node dialled itself.
     pub remote: Option<Box<Version>>,
 }
 
@@ -76,6 +79,9 @@ impl HandshakeError {
 ///
 /// `S` is the inbound service, which answers what peers ask; [`Nil`](crate::Nil) answers nothing. Every connection works on
 /// a clone of its own.
+///
+/// A connection ends within a second of its [`Tasks`](crate::Tasks)' signal to stop: in that time it sends what it still has
+/// for its peer.
 #[derive(Debug, Clone)]
 pub struct Handshake<S> {
     node: Arc<Node>,

@@ -34,6 +34,9 @@ impl Tasks {
     }
 
     /// Spawns a task.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawner().spawn(task);
     }
@@ -55,6 +58,9 @@ impl Tasks {
     /// Signals every task to stop, waits at most `bound` for them, aborts the rest and returns how many those were.
     ///
     /// What is spawned from here on is dropped unrun.
+    ///
+    /// # Cancel safety
+    /// Dropping the future aborts what has not ended.
     pub async fn shutdown(self, bound: Duration) -> usize {
         self.stop.send_replace(true);
         let mut running = std::mem::take(&mut *lock(&self.running));
@@ -88,6 +94,9 @@ pub struct Spawner {
 
 impl Spawner {
     /// Spawns a task, or drops it unrun when the owner is gone or shutting down.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let Some(running) = self.running.upgrade() else { return };
         let mut running = lock(&running);

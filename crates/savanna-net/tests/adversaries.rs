@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use savanna_net::{
-    Direction, Handshake, HandshakeRequest, InboundService, Request, Response, Route, SlotLimits, Slots,
+    Direction, Handshake, HandshakeRequest, InboundService, PeerAddr, Request, Response, Route, SlotLimits, Slots,
 };
 use savanna_peer::{CloseReason, Gossip, Incompatibility, LocalReason, Partial, Timer};
 use savanna_wire::{BlockHash, Command, Inventory, Message};
@@ -75,14 +75,21 @@ async fn adversary_08_half_a_message_ends_with_the_frame_deadline() {
 async fn adversary_11_a_node_knows_itself() {
     let mut node = Node::new();
     let (ours, theirs) = duplex(4096);
-    let outbound = node.begin(ours, Direction::Outbound, None);
+    let address: PeerAddr = "192.0.2.1:18344".parse().unwrap();
+    let outbound = node.handshake.call(HandshakeRequest {
+        stream: ours,
+        direction: Direction::Outbound,
+        peer: Some(address),
+        route: Route::Direct,
+        slot: None,
+    });
     let inbound = node.begin(theirs, Direction::Inbound, None);
     let (outbound, inbound) = within(BOUND, async { tokio::join!(outbound, inbound) }).await;
     let (outbound, inbound) = (outbound.unwrap_err(), inbound.unwrap_err());
     assert_eq!(inbound.reason, CloseReason::Incompatible(Incompatibility::OurSelf));
     // The dialled side says nothing of itself, so the dialler's end only sees the connection go.
     assert_eq!(outbound.reason, CloseReason::ClosedByPeer);
-    assert!(inbound.remote.is_some());
+    assert_eq!(inbound.remote.unwrap().receiver.address, address.socket_addr().unwrap());
     settle().await;
     assert!(node.tasks.is_empty());
 }
