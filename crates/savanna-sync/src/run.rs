@@ -6,24 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::future::{AbortHandle, Abortable, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
 use savanna_chain::HeaderChain;
 use savanna_peer::{CloseReason, LocalReason, Offence, Request, RequestError, Response};
 use savanna_store::Tip;
 use savanna_wire::{BlockHash, BlockHeader, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::download::{Action, Answer, AskId, Download, Failure, Fault, Limits};
 use crate::headers::{HeaderAction, HeaderFault, Headers};
-use crate::{Gone, Peer, Progress, Store, Summary, SyncError, verify};
+use crate::{Gone, Peer, Progress, Store, Summary, SyncError};
 
+mod ask;
 mod disk;
 
 #[cfg(test)]
 mod tests;
 
+use ask::{Event, fetch, find_headers, off_thread};
 use disk::{Job, Written, restore, write};
 
 /// How many bytes one write to the store holds, about.
@@ -81,24 +83,6 @@ where
     let tip = result?;
     flushed?;
     Ok(run.summary(tip))
-}
-
-/// Something that was waited for.
-enum Event<Id> {
-    Answer {
-        ask: AskId,
-        peer: Id,
-        at: Instant,
-        result: Result<Answer, RequestError>,
-    },
-    Headers {
-        peer: Id,
-        result: Result<Option<Vec<(BlockHeader, BlockHash)>>, RequestError>,
-    },
-    Written(Result<Written, SyncError>),
-    Interrupted,
-    /// It was cancelled meanwhile.
-    Nothing,
 }
 
 struct Run<Id, S, T, F> {
@@ -274,8 +258,8 @@ where
         self.unflushed = if written.flushed { 0 } else { self.unflushed + written.bytes as u64 };
         self.download.handle_stored(written.bytes);
         if let (Some(tip), 1..) = (written.tip, written.blocks) {
-            let (target, _) = self.headers.chain().tip();
-            let (height, blocks, bytes) = (tip.height, self.blocks, self.bytes);
+            let (target, height) = (self.target(), tip.height);
+            let (blocks, bytes) = (self.blocks, self.bytes);
             (self.progress)(Progress::Stored { height, target, blocks, bytes });
         }
     }
@@ -292,22 +276,9 @@ where
 
     fn find_headers(&mut self, peer: Id, locator: Vec<BlockHash>) {
         let Some(asked) = self.peers.get(&peer) else { return };
-        let (service, network) = (asked.service.clone(), self.network);
-        let (abort, registration) = AbortHandle::new_pair();
+        let (answer, abort) = abortable(find_headers(peer, asked.service.clone(), self.network, locator));
         self.header_asks.insert(peer, abort);
-        let answer = async move {
-            let response = service.oneshot(Request::FindHeaders { locator, stop: None }).await;
-            let result = match response {
-                Ok(Response::Headers(headers)) => match off_thread(move || verify::headers(network, headers)).await {
-                    Ok(checked) => Ok(checked.ok()),
-                    Err(_) => return Event::Interrupted,
-                },
-                Ok(_) => Err(RequestError::TimedOut),
-                Err(error) => Err(error),
-            };
-            Event::Headers { peer, result }
-        };
-        self.watch(Abortable::new(answer, registration));
+        self.watch(answer);
     }
 
     fn cancel_headers(&mut self, peer: Id) {
@@ -318,8 +289,7 @@ where
 
     /// Tells the download what to fetch next, as far as it has room and the chain is known.
     fn feed(&mut self) {
-        let (tip, _) = self.headers.chain().tip();
-        let target = self.until.map_or(tip, |until| until.min(tip));
+        let target = self.target();
         let first = self.download.next_height();
         let room = u32::try_from(self.download.room()).unwrap_or(u32::MAX);
         let end = first.saturating_add(room).min(target.saturating_add(1));
@@ -343,26 +313,9 @@ where
 
     fn fetch(&mut self, peer: Id, ask: AskId, blocks: Vec<(u32, BlockHash)>) {
         let Some(asked) = self.peers.get(&peer) else { return };
-        let (service, network) = (asked.service.clone(), self.network);
-        let (abort, registration) = AbortHandle::new_pair();
+        let (answer, abort) = abortable(fetch(peer, asked.service.clone(), self.network, ask, blocks));
         self.asks.insert(ask, abort);
-        let answer = async move {
-            let hashes = blocks.iter().map(|&(_, hash)| hash).collect();
-            let response = service.oneshot(Request::Blocks(hashes)).await;
-            let at = Instant::now();
-            let result = match response {
-                Ok(Response::Blocks(partial)) => {
-                    match off_thread(move || verify::bodies(network, &blocks, partial)).await {
-                        Ok(answer) => Ok(answer),
-                        Err(_) => return Event::Interrupted,
-                    }
-                }
-                Ok(_) => Err(RequestError::TimedOut),
-                Err(error) => Err(error),
-            };
-            Event::Answer { ask, peer, at, result }
-        };
-        self.watch(Abortable::new(answer, registration));
+        self.watch(answer);
     }
 
     fn watch(&self, answer: Abortable<impl Future<Output = Event<Id>> + Send + 'static>) {
@@ -394,15 +347,17 @@ where
 
     /// Returns the store's tip if the goal is reached.
     fn outcome(&mut self, now: Duration) -> Result<Option<Tip>, SyncError> {
+        // What has come in order is kept, however this ends.
+        if self.writing || self.cut.is_some() {
+            return Ok(None);
+        }
         if let Some(failure) = self.download.failure(now) {
             return Err(match failure {
                 Failure::Unavailable { height } => SyncError::Unavailable { height },
                 Failure::Invalid { height, hash, error } => SyncError::InvalidBlock { height, hash, error },
             });
         }
-        let settled = !self.writing && self.cut.is_none();
         if let (Some(tip), Some(until)) = (self.tip, self.until)
-            && settled
             && tip.height >= until
             && (self.headers.is_done() || self.blocks == 0)
         {
@@ -413,7 +368,7 @@ where
             return Err(if gone > 0 && gone == invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
         }
         let (height, hash) = self.headers.chain().tip();
-        let Some(tip) = self.tip.filter(|tip| tip.hash == hash && settled && self.headers.is_done()) else {
+        let Some(tip) = self.tip.filter(|tip| tip.hash == hash && self.headers.is_done()) else {
             return Ok(None);
         };
         if now >= self.round_at + FRESH {
@@ -447,6 +402,12 @@ where
         (self.progress)(Progress::PeerGone { peer: id, why });
     }
 
+    /// Returns the height to be reached, as far as the chain is known.
+    fn target(&self) -> u32 {
+        let (tip, _) = self.headers.chain().tip();
+        self.until.map_or(tip, |until| until.min(tip))
+    }
+
     async fn flush(&self) -> Result<(), SyncError> {
         let store = Arc::clone(&self.store);
         off_thread(move || store.flush()).await?.map_err(SyncError::Store)
@@ -467,9 +428,4 @@ where
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
-}
-
-/// Runs what blocks or computes where it keeps no async thread from its work.
-async fn off_thread<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, SyncError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::Interrupted)
 }

@@ -3,13 +3,18 @@
 //! They are meant for threads that may be busy for some milliseconds, never for the async ones.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::thread;
 
-use savanna_chain::{WorkError, check_body, check_work};
+use savanna_chain::{ProofOfWork, WorkError, check_body, check_work};
 use savanna_peer::{Missing, Partial};
 use savanna_wire::{Block, BlockHash, BlockHeader, Network};
 use thiserror::Error;
 
 use crate::download::Answer;
+
+/// The fewest headers that are worth a thread.
+const LEAST_SHARE: usize = 16;
 
 /// A run of headers that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -51,13 +56,36 @@ pub fn headers(network: Network, headers: Vec<BlockHeader>) -> Result<Vec<(Block
             return Err(HeadersError::NotLinked { index: index + 1 });
         }
     }
-    for (index, (header, hash)) in hashed.iter().enumerate() {
+    check_all(network, &hashed)?;
+    Ok(hashed)
+}
+
+/// Checks the work of each header, on as many threads as there are processors where that is dear.
+fn check_all(network: Network, headers: &[(BlockHeader, BlockHash)]) -> Result<(), HeadersError> {
+    let is_dear = matches!(ProofOfWork::of(network), ProofOfWork::Equihash200_9 { .. });
+    let threads = if is_dear { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    let share = headers.len().div_ceil(threads).max(LEAST_SHARE);
+    thread::scope(|scope| {
+        let mut shares = headers.chunks(share).enumerate();
+        let own = shares.next();
+        let others: Vec<_> =
+            shares.map(|(number, part)| scope.spawn(move || check_share(network, part, number * share))).collect();
+        let first = own.map_or(Ok(()), |(_, part)| check_share(network, part, 0));
+        others.into_iter().fold(first, |first, other| {
+            let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            first.and(other)
+        })
+    })
+}
+
+fn check_share(network: Network, part: &[(BlockHeader, BlockHash)], first: usize) -> Result<(), HeadersError> {
+    for (index, (header, hash)) in (first..).zip(part) {
         // A peer that finds no common block begins with the genesis block, which is known by its hash alone.
         if *hash != network.genesis_hash() {
             check_work(network, header, *hash).map_err(|error| HeadersError::Work { index, error })?;
         }
     }
-    Ok(hashed)
+    Ok(())
 }
 
 /// Checks each body of an answer against its header, at the height at which it was asked for.

@@ -71,11 +71,15 @@ impl Service<Request> for Fake {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (after, answer) = match request {
-            Request::FindHeaders { locator, .. } => self.0.lock().unwrap().headers(&locator),
-            Request::Blocks(hashes) => self.0.lock().unwrap().blocks(&hashes),
-            other => panic!("a synchronisation does not ask {other:?}"),
+        let mut state = self.0.lock().unwrap();
+        let (after, answer) = if let Request::FindHeaders { locator, .. } = &request {
+            state.headers(locator)
+        } else if let Request::Blocks(hashes) = &request {
+            state.blocks(hashes)
+        } else {
+            panic!("a synchronisation does not ask {request:?}")
         };
+        drop(state);
         Box::pin(async move {
             match after {
                 Some(after) => tokio::time::sleep(after).await,
