@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -24,8 +25,13 @@ enum Op {
     News(bool, u32),
 }
 
+/// The names of the things that are asked for: hashed once, since every question and answer is made of them.
+static NAMES: LazyLock<Vec<BlockHash>> = LazyLock::new(|| (0..ASKED).map(|number| header(number).hash()).collect());
+static IDS: LazyLock<Vec<TransactionId>> =
+    LazyLock::new(|| (0..ASKED).map(|number| transaction_id(transaction(number).bytes()).unwrap()).collect());
+
 fn name(number: u32) -> BlockHash {
-    header(number).hash()
+    NAMES.get(number as usize).copied().unwrap_or_else(|| header(number).hash())
 }
 
 fn number(hash: BlockHash) -> u32 {
@@ -33,7 +39,7 @@ fn number(hash: BlockHash) -> u32 {
 }
 
 fn id(number: u32) -> TransactionId {
-    transaction_id(transaction(number).bytes()).unwrap()
+    IDS[number as usize]
 }
 
 /// What an honest node answers: different for every question, so that no answer passes for another's.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -65,12 +66,17 @@ enum Answer {
     Wrong,
 }
 
+/// The names of what there is: hashed once, since every question and answer is made of them.
+static NAMES: LazyLock<Vec<BlockHash>> = LazyLock::new(|| (0..WORLD).map(|number| header(number).hash()).collect());
+static IDS: LazyLock<Vec<TransactionId>> =
+    LazyLock::new(|| (0..WORLD).map(|number| transaction_id(transaction(number).bytes()).unwrap()).collect());
+
 fn name(number: u32) -> BlockHash {
-    header(number).hash()
+    NAMES.get(number as usize).copied().unwrap_or_else(|| header(number).hash())
 }
 
 fn id(number: u32) -> TransactionId {
-    transaction_id(transaction(number).bytes()).unwrap()
+    IDS[number as usize]
 }
 
 fn items<const MAX: usize>(blocks: &[u32], transactions: &[u32]) -> Bounded<Inventory, MAX> {
@@ -312,7 +318,7 @@ fn respond(request: &Request, answer: Answer) -> Response {
             Response::Transactions(Partial { found: vec![], missing })
         }
         (_, Request::Peers) => Response::Peers((0..2000).map(address).collect()),
-        (_, Request::FindBlocks { .. }) => Response::BlockHashes((0..600).map(name).collect()),
+        (_, Request::FindBlocks { .. }) => Response::BlockHashes((0..WORLD).cycle().take(600).map(name).collect()),
         (_, Request::FindHeaders { .. }) => Response::Headers((0..200).map(header).collect()),
         (_, _) => Response::TransactionIds((0..WORLD).map(id).collect()),
     }

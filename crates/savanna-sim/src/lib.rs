@@ -12,3 +12,6 @@ pub use endpoint::Endpoint;
 pub use fixture::{address, block, config, header, transaction, transaction_id, version};
 pub use pair::Pair;
 pub use puppet::Puppet;
+
+#[cfg(test)]
+mod tests;
