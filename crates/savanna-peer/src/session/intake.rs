@@ -65,6 +65,9 @@ impl Session {
             self.charge(1, 0);
             self.tell(Gossip::Block(hash));
         }
+        if self.is_closed {
+            return;
+        }
         match message {
             Message::Version(_) => self.reject_duplicate(Command::Version, Offence::DuplicateVersion),
             Message::Verack => self.reject_duplicate(Command::Verack, Offence::DuplicateVerack),

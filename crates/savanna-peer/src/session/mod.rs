@@ -40,7 +40,8 @@ pub enum Step {
 
 /// The session takes no request of this kind at the moment.
 ///
-/// So many are in flight already, or the peer does not read what it is sent, or there is no completed handshake.
+/// So many are in flight already, cancelled ones counted until the peer's answers have gone past them; or the peer does not
+/// read what it is sent; or there is no completed handshake. Any message of the peer's may change it, with or without an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too many requests of kind {} in flight", .0.label())]
 pub struct Busy(pub RequestKind);
@@ -168,7 +169,8 @@ impl Session {
     /// Asks the peer something, or tells it something.
     ///
     /// Ends with one [`Event::Response`], unless it is cancelled. Blocks and transactions are asked for once however often
-    /// a request names them, and an empty request for them is complete at once.
+    /// a request names them, and an empty request for them is complete at once. Of two requests that name the same block
+    /// each asks for it, and the first copy answers both.
     ///
     /// # Errors
     /// [`Busy`] if the session takes no request of this kind at the moment: nothing was sent.
