@@ -7,6 +7,23 @@
 //!
 //! It holds no block, opens no file, and reads no clock. Everything is a function of its arguments, or a structure whose
 //! memory is bounded.
+//!
+//! ```
+//! use savanna_chain::{CURRENT_VERSION, HeaderChain, floor, merkle_root, transaction_id};
+//! use savanna_wire::{MerkleRoot, Network, TxId};
+//!
+//! let chain = HeaderChain::new(Network::Mainnet);
+//! let (height, genesis) = chain.tip();
+//! assert_eq!((height, genesis), (0, Network::Mainnet.genesis_hash()));
+//! assert_eq!(chain.locator(), [genesis]);
+//!
+//! // The genesis block has one transaction, so its root is that transaction's id.
+//! let id = "c4eaa58879081de3c24a7b117ed2b28300e7ec4c4c1dff1d3f1268b7857a4ddb".parse::<TxId>()?;
+//! assert_eq!(merkle_root(&[id]), MerkleRoot(id.0));
+//! assert_eq!(transaction_id(&[0; 100]), None);
+//! assert!(floor(Network::Mainnet, Some(height)) < CURRENT_VERSION);
+//! # Ok::<(), savanna_wire::ParseHashError>(())
+//! ```
 
 mod block;
 mod header_chain;

@@ -91,6 +91,9 @@ pub enum HeaderError {
     /// Its bits name no target.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Its height does not fit 32 bits.
+    #[error("the parent is at the greatest height there is")]
+    TooHigh,
     /// The room beside the best chain is taken by branches with more work.
     #[error("the branch has less work than all of the {MAX_SIDE_HEADERS} headers kept beside the best chain")]
     LowWork,
@@ -148,13 +151,13 @@ impl HeaderChain {
         let own = Target::from_compact(header.bits)?.work();
         let entry = Entry { hash, time: header.time, bits: header.bits };
         let previous = header.previous;
+        let (below, work) = self.place_of(previous).ok_or(HeaderError::Orphan { previous })?;
+        let (height, work) = (below.checked_add(1).ok_or(HeaderError::TooHigh)?, work.plus(own));
         if previous == self.tip().1 {
-            self.push(entry, self.work.plus(own));
+            self.push(entry, work);
             return Ok(Inserted::Extended);
         }
-        let (height, below) = self.place_of(previous).ok_or(HeaderError::Orphan { previous })?;
-        let work = below.plus(own);
-        let side = Side { entry, previous, height: height + 1, work };
+        let side = Side { entry, previous, height, work };
         if work > self.work {
             return Ok(self.switch_to(side));
         }
@@ -282,6 +285,9 @@ impl HeaderChain {
     }
 
     fn work_at(&self, height: u32) -> Work {
+        if height == self.tip().0 {
+            return self.work;
+        }
         let place = (height - self.base) as usize;
         let milestone = place / MILESTONE;
         let above = &self.best[milestone * MILESTONE + 1..=place];

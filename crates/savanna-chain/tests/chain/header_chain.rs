@@ -222,6 +222,11 @@ fn the_longest_chain_imaginable_still_has_a_legal_locator() {
     let mut chain = HeaderChain::with_root(root);
     extend(&mut chain, 0, 5, root.entry.hash, EASY);
     assert_eq!(chain.tip().0, u32::MAX);
+    for previous in [name(4), name(3)] {
+        let beside = insert(&mut chain, 100, previous, EASY);
+        assert_eq!(beside, if previous == name(4) { Err(HeaderError::TooHigh) } else { Ok(Inserted::Forked) });
+    }
+    assert_eq!(insert(&mut chain, 101, name(100), EASY), Err(HeaderError::TooHigh));
     assert_eq!(chain.locator().len(), 6);
     assert_eq!(chain.next(name(4)), None);
     assert_eq!(chain.hash_at(0), None);
