@@ -1,0 +1,168 @@
+//! The contestants, each a process of its own: started by the bench from its own binary, measured by itself, heard on its
+//! standard output.
+
+mod bare;
+mod ours;
+mod theirs;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
+use savanna_wire::BlockHash;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::Spent;
+
+/// How long a connection may take, counted from the dial.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// How long a whole contest may take.
+const CONTEST: Duration = Duration::from_secs(300);
+
+/// What a contestant is to do.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Contest {
+    /// Savanna: fetches a chain from its headers on, verifies it and stores it.
+    OursSync {
+        /// The directory to store it in.
+        dir: PathBuf,
+        /// The height of the last block.
+        tip: u32,
+        /// Whom to fetch from.
+        peers: Vec<SocketAddr>,
+    },
+    /// zebra-network: receives blocks through its pool of peers, and lets go of them.
+    TheirsFetch {
+        /// The file of the blocks' hashes.
+        hashes: PathBuf,
+        /// How many blocks one request asks for.
+        batch: usize,
+        /// Whom to fetch from.
+        peers: Vec<SocketAddr>,
+    },
+    /// Bare sockets: receives the same bytes, asked for in sixteens, and looks at nothing but frame headers.
+    BareFetch {
+        /// The file of the blocks' hashes.
+        hashes: PathBuf,
+        /// Whom to fetch from.
+        peers: Vec<SocketAddr>,
+    },
+    /// Savanna: pings through a client.
+    OursPing(Pings),
+    /// zebra-network: pings through a client.
+    TheirsPing(Pings),
+    /// An async TCP stream: 32 bytes there and back.
+    Echo(Pings),
+    /// Savanna: holds connections that are idle.
+    OursIdle(Idle),
+    /// zebra-network: holds connections that are idle.
+    TheirsIdle(Idle),
+}
+
+/// Round trips to be measured.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Pings {
+    peer: SocketAddr,
+    rounds: usize,
+}
+
+/// Connections to be held.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Idle {
+    peer: SocketAddr,
+    connections: usize,
+}
+
+/// What a fetch took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Fetched {
+    pub(crate) wall: f64,
+    pub(crate) cpu: f64,
+    pub(crate) blocks: u64,
+    /// Bytes of memory at the end.
+    pub(crate) resident: u64,
+}
+
+impl Fetched {
+    fn new(spent: Spent, blocks: usize) -> Self {
+        Self {
+            wall: spent.wall.as_secs_f64(),
+            cpu: spent.cpu.as_secs_f64(),
+            blocks: blocks as u64,
+            resident: resident(),
+        }
+    }
+}
+
+impl Contest {
+    /// Does it, in this process, and prints what was found.
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Self::OursSync { dir, tip, peers } => print(async_main(ours::sync(&dir, tip, &peers))?),
+            Self::TheirsFetch { hashes, batch, peers } => {
+                print(async_main(theirs::fetch(&read_hashes(&hashes)?, batch, &peers))?)
+            }
+            Self::BareFetch { hashes, peers } => print(bare::fetch(&read_hashes(&hashes)?, &peers)?),
+            Self::OursPing(pings) => print(one_thread(ours::ping(&pings))?),
+            Self::TheirsPing(pings) => print(one_thread(theirs::ping(&pings))?),
+            Self::Echo(pings) => print(one_thread(bare::echo(&pings))?),
+            Self::OursIdle(idle) => print(async_main(ours::idle(&idle))?),
+            Self::TheirsIdle(idle) => print(async_main(theirs::idle(&idle))?),
+        }
+    }
+}
+
+/// Starts this binary as a contestant and returns what it prints.
+pub(crate) fn enter<T: DeserializeOwned>(name: &str, arguments: &[String]) -> Result<T> {
+    let binary = std::env::current_exe()?;
+    let child = Command::new(binary).arg(name).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    ensure!(child.status.success(), "the contestant {name} failed: {}", child.status);
+    serde_json::from_slice(&child.stdout).with_context(|| format!("the contestant {name} said nothing to be read"))
+}
+
+/// Writes hashes for contestants to read.
+pub(crate) fn write_hashes(file: &Path, hashes: &[BlockHash]) -> Result<()> {
+    Ok(fs::write(file, hashes.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>())?)
+}
+
+fn read_hashes(file: &Path) -> Result<Vec<BlockHash>> {
+    let bytes = fs::read(file)?;
+    Ok(bytes.as_chunks::<32>().0.iter().map(|hash| BlockHash(*hash)).collect())
+}
+
+fn print(found: impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(&found)?);
+    Ok(())
+}
+
+fn async_main<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let found = runtime.block_on(async { tokio::time::timeout(CONTEST, work).await })?;
+    runtime.shutdown_background();
+    found
+}
+
+/// Runs on one thread, so that no round trip pays for waking another.
+fn one_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { tokio::time::timeout(CONTEST, work).await })?
+}
+
+/// Returns the bytes of memory that this process holds.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+/// Returns the median of round trips, in microseconds.
+fn median_micros(mut trips: Vec<Duration>) -> f64 {
+    trips.sort_unstable();
+    trips.get(trips.len() / 2).map_or(f64::NAN, |trip| trip.as_secs_f64() * 1e6)
+}

@@ -1,0 +1,93 @@
+//! Savanna.
+//!
+//! [`connect_all`] is the one place that knows how our side reaches its peers.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, PeerId, Tasks};
+use savanna_peer::{Request, Response};
+use savanna_store::BlockStore;
+use savanna_sync::{Options, Peer};
+use savanna_wire::PeerAddr;
+use tower::{Service, ServiceExt};
+
+use super::{CONNECT, Fetched, Idle, Pings, median_micros, resident};
+use crate::chain::NETWORK;
+use crate::measure::Stopwatch;
+
+/// How many connections are dialled at once.
+const AT_ONCE: usize = 64;
+
+/// Connects to each address once.
+async fn connect_all(addresses: impl IntoIterator<Item = SocketAddr>, tasks: &Tasks) -> Result<Vec<Client>> {
+    let handshake = Handshake::new(NodeConfig::new(NETWORK), Nil, Clock::start(), tasks.spawner());
+    let dials = addresses.into_iter().map(|address| {
+        let mut handshake = handshake.clone();
+        async move {
+            let dialed = Connector::direct().with_deadline(CONNECT).oneshot(PeerAddr::from(address)).await?;
+            anyhow::Ok(handshake.call(HandshakeRequest::outbound(dialed, None)).await?)
+        }
+    });
+    stream::iter(dials).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+pub(super) async fn sync(dir: &Path, tip: u32, addresses: &[SocketAddr]) -> Result<Fetched> {
+    let store = Arc::new(BlockStore::open(dir, NETWORK)?);
+    let tasks = Tasks::new();
+    let clients = connect_all(addresses.iter().copied(), &tasks).await?;
+    let peers: Vec<Peer<PeerId, Client>> = clients
+        .iter()
+        .map(|client| {
+            let closer = client.clone();
+            Peer::new(client.id(), client.clone(), move |reason| closer.close(reason))
+        })
+        .collect();
+    let watch = Stopwatch::start();
+    let summary = savanna_sync::sync(peers, store, Options::default(), |_| {}).await?;
+    let spent = watch.spent();
+    ensure!(summary.tip_height == tip, "the sync ended at height {}", summary.tip_height);
+    Ok(Fetched::new(spent, summary.blocks as usize))
+}
+
+pub(super) async fn ping(pings: &Pings) -> Result<f64> {
+    let tasks = Tasks::new();
+    let clients = connect_all([pings.peer], &tasks).await?;
+    let client = clients.first().context("there is one client")?;
+    let mut trips = Vec::with_capacity(pings.rounds);
+    for _ in 0..pings.rounds {
+        let before = Instant::now();
+        let Response::Pong(_) = client.ask(Request::Ping).await? else { bail!("no pong") };
+        trips.push(before.elapsed());
+    }
+    Ok(median_micros(trips))
+}
+
+/// Returns the bytes that each of many idle connections holds.
+pub(super) async fn idle(idle: &Idle) -> Result<f64> {
+    let tasks = Tasks::new();
+    // The first brings what all share.
+    let mut held = connect_all([idle.peer], &tasks).await?;
+    let before = resident();
+    held.extend(connect_all(std::iter::repeat_n(idle.peer, idle.connections), &tasks).await?);
+    settle(&held).await?;
+    let grown = resident().saturating_sub(before);
+    ensure!(held.iter().all(|client| !client.is_closed()), "a connection ended");
+    Ok(grown as f64 / idle.connections as f64)
+}
+
+/// Waits until every connection has its first round trip behind it: then nothing is under way.
+async fn settle(clients: &[Client]) -> Result<()> {
+    let settled = async {
+        for client in clients {
+            while client.round_trip().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(CONNECT, settled).await.context("a connection does not settle")
+}

@@ -1,0 +1,168 @@
+//! Many blocks from eight peers on loopback: Savanna verifies and stores them, zebra-network receives them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::Options;
+use crate::chain::Chain;
+use crate::contest::{Fetched, enter, write_hashes};
+use crate::farm::Farm;
+use crate::measure::Samples;
+use crate::table::{Better, Goal, Row};
+
+const PEERS: usize = 8;
+
+/// The delay that stands for a distance.
+const DELAY: Duration = Duration::from_millis(50);
+
+const LARGE: usize = 60_000;
+const SMALL: usize = 2_600;
+
+/// Zebra's own syncer asks its network block by block; sixteen is what it serves to one question.
+const SIXTEEN: usize = 16;
+
+/// A farm of one chain, and what contestants are told of it.
+struct Field {
+    farm: Farm,
+    chain: Arc<Chain>,
+    /// Holds the hashes, and what Savanna stores.
+    dir: tempfile::TempDir,
+}
+
+impl Field {
+    fn new(chain: &Arc<Chain>, delay: Duration) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        write_hashes(&dir.path().join("hashes"), &chain.hashes[1..])?;
+        Ok(Self { farm: Farm::start(chain, PEERS, delay)?, chain: Arc::clone(chain), dir })
+    }
+
+    fn ours(&self) -> Result<Fetched> {
+        let store = tempfile::tempdir_in(self.dir.path())?;
+        let arguments = [store.path().display().to_string(), self.chain.tip().to_string()];
+        self.enter("ours-sync", &arguments)
+    }
+
+    fn theirs(&self, batch: usize) -> Result<Fetched> {
+        self.enter("theirs-fetch", &[self.hashes(), batch.to_string()])
+    }
+
+    fn bare(&self) -> Result<Fetched> {
+        self.enter("bare-fetch", &[self.hashes()])
+    }
+
+    fn hashes(&self) -> String {
+        self.dir.path().join("hashes").display().to_string()
+    }
+
+    fn enter(&self, name: &str, arguments: &[String]) -> Result<Fetched> {
+        let before = self.farm.connected();
+        let peers = self.farm.addresses.iter().map(SocketAddr::to_string);
+        let found: Fetched = enter(name, &arguments.iter().cloned().chain(peers).collect::<Vec<_>>())?;
+        // A contestant that leaves peers out has been measured with other means than the rest.
+        ensure!(self.farm.connected() >= before + PEERS, "the contestant {name} did not use every peer");
+        Ok(found)
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
+    let (large, small) = if options.quick { (200, 500) } else { (3_000, 20_000) };
+    let chain = Arc::new(Chain::assemble(large, LARGE)?);
+    let mut rows = near(options, &Field::new(&chain, Duration::ZERO)?)?;
+    rows.extend(far(options, &Field::new(&chain, DELAY)?)?);
+    drop(chain);
+    let chain = Arc::new(Chain::assemble(small, SMALL)?);
+    rows.push(little(options, &Field::new(&chain, Duration::ZERO)?)?);
+    Ok(rows)
+}
+
+fn title(chain: &Chain) -> String {
+    let (count, average) = (chain.tip(), chain.bytes as f64 / chain.tip() as f64 / 1e3);
+    format!("{count} blocks of {average:.1} kB from {PEERS} peers")
+}
+
+/// No delay: what it costs.
+fn near(options: &Options, field: &Field) -> Result<Vec<Row>> {
+    let mut cpu = Three::default();
+    let mut wall = Three::default();
+    for _ in 0..options.samples() {
+        let (ours, theirs, bare) = (field.ours()?, field.theirs(SIXTEEN)?, field.bare()?);
+        cpu.push(ours.cpu, theirs.cpu, bare.cpu);
+        wall.push(rate(ours), rate(theirs), rate(bare));
+    }
+    let title = title(&field.chain);
+    let note = "Ours fetches headers too, verifies and stores; theirs receives, in sixteens; the limit receives with bare \
+                sockets and looks at nothing.";
+    Ok(vec![
+        cpu.row(format!("{title}: processor time"), "CPU s", Better::Lower, vec![Goal::TimesTheirs(8.0)], note),
+        wall.row(format!("{title}: rate"), "blocks/s", Better::Higher, vec![], ""),
+    ])
+}
+
+/// With a delay: how well the line is filled.
+fn far(options: &Options, field: &Field) -> Result<Vec<Row>> {
+    let (mut singly, mut sixteens) = (Three::default(), Three::default());
+    for _ in 0..options.samples() {
+        let (ours, one, sixteen, bare) =
+            (field.ours()?, field.theirs(1)?, field.theirs(SIXTEEN)?, field.bare()?);
+        singly.push(rate(ours), rate(one), rate(bare));
+        sixteens.push(rate(ours), rate(sixteen), rate(bare));
+    }
+    let title = format!("{}, {} ms away", title(&field.chain), DELAY.as_millis());
+    let note = "Ours as above, headers included; theirs as named; the limit has three questions of sixteen under way.";
+    Ok(vec![
+        singly.row(
+            format!("{title}; theirs asked block by block"),
+            "blocks/s",
+            Better::Higher,
+            vec![Goal::TimesTheirs(12.0)],
+            note,
+        ),
+        sixteens.row(
+            format!("{title}; theirs asked in sixteens"),
+            "blocks/s",
+            Better::Higher,
+            vec![Goal::TimesTheirs(2.0)],
+            "",
+        ),
+    ])
+}
+
+/// Little blocks: what each one costs.
+fn little(options: &Options, field: &Field) -> Result<Row> {
+    let mut rates = Three::default();
+    for _ in 0..options.samples() {
+        let (ours, theirs, bare) = (field.ours()?, field.theirs(SIXTEEN)?, field.bare()?);
+        rates.push(rate(ours), rate(theirs), rate(bare));
+    }
+    let note = "Ours fetches headers too, verifies and stores; theirs receives, in sixteens.";
+    let goals = vec![Goal::TimesTheirs(3.0)];
+    Ok(rates.row(format!("{}: rate", title(&field.chain)), "blocks/s", Better::Higher, goals, note))
+}
+
+fn rate(fetched: Fetched) -> f64 {
+    fetched.blocks as f64 / fetched.wall
+}
+
+/// The samples of three contestants.
+#[derive(Default)]
+struct Three {
+    ours: Samples,
+    theirs: Samples,
+    bare: Samples,
+}
+
+impl Three {
+    fn push(&mut self, ours: f64, theirs: f64, bare: f64) {
+        self.ours.push(ours);
+        self.theirs.push(theirs);
+        self.bare.push(bare);
+    }
+
+    fn row(self, name: String, unit: &'static str, better: Better, goals: Vec<Goal>, note: &str) -> Row {
+        let Self { ours, theirs, bare } = self;
+        Row { name, unit, better, ours, theirs: Some(theirs), limit: Some(bare), goals, note: note.to_owned() }
+    }
+}

@@ -1,0 +1,40 @@
+//! The rows of the table, one file for each kind of question.
+
+mod bodies;
+mod fetch;
+mod idle;
+mod ping;
+mod weight;
+
+use anyhow::Result;
+
+use crate::Options;
+use crate::table::Row;
+
+/// A kind of question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// Bytes to checked bodies on one core.
+    Bodies,
+    /// Many blocks from many peers.
+    Fetch,
+    /// The round trip of a ping.
+    Ping,
+    /// The memory of an idle connection.
+    Idle,
+    /// Crates and build time.
+    Weight,
+}
+
+impl Kind {
+    /// Measures.
+    pub(crate) fn run(self, options: &Options) -> Result<Vec<Row>> {
+        match self {
+            Self::Bodies => bodies::run(options),
+            Self::Fetch => fetch::run(options),
+            Self::Ping => ping::run(options),
+            Self::Idle => idle::run(options),
+            Self::Weight => weight::run(options),
+        }
+    }
+}
