@@ -40,6 +40,15 @@ fn f9_a_partial_answer_says_what_is_missing_and_why() {
 }
 
 #[test]
+fn f9_what_came_before_the_deadline_is_kept() {
+    let mut puppet = ready();
+    let id = puppet.ask(Request::Blocks(hashes(0..2)));
+    puppet.say(&Message::Block(block(1, 10)));
+    puppet.pass(Timeouts::OUTBOUND.request);
+    assert_eq!(fetched(&mut puppet, id), (hashes(1..2), vec![(header(0).hash(), Missing::TimedOut)]));
+}
+
+#[test]
 fn the_fence_behind_a_getdata_tells_silence_from_slowness() {
     let mut puppet = ready();
     let id = puppet.ask(Request::Blocks(hashes(0..2)));
