@@ -19,6 +19,9 @@ use crate::rot::look_over;
 /// A longer cut is several steps, each of which leaves a whole chain behind, so that memory is bounded however deep a fork is.
 const TRUNCATE_STEP: u32 = 1000;
 
+/// How much of what was written last stands in the journal alone: it is read again when the store is opened.
+const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+
 /// The last block of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tip {
@@ -299,7 +302,10 @@ fn open_engine(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
 
 fn database(path: &Path) -> Result<Database, StoreError> {
     // Blocks are mostly ciphertext, which no compression shortens.
-    let builder = Database::builder(path).manual_journal_persist(true).journal_compression(CompressionType::None);
+    let builder = Database::builder(path)
+        .manual_journal_persist(true)
+        .journal_compression(CompressionType::None)
+        .max_journaling_size(MAX_JOURNAL_BYTES);
     Ok(builder.open()?)
 }
 
