@@ -153,8 +153,13 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         }
         self.follow_standing();
         let mut turn = 0;
+        let mut moved = true;
         loop {
-            let mut moved = self.poll_clients(cx);
+            if moved {
+                // Whatever moved may have made room for requests that wait, the answers to cancelled ones too.
+                self.asks.put(&mut self.session, self.clock.now());
+            }
+            moved = self.poll_clients(cx);
             moved |= self.poll_questions(cx);
             let read = self.poll_read(cx);
             moved |= read.is_some();
@@ -200,14 +205,15 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             {
                 self.session.close(reason.clone());
             }
-            if shared.take_cancelled() {
-                self.asks.forget_cancelled(&mut self.session, self.clock.now());
-            }
         }
         if self.session.is_closed() {
             return false;
         }
-        let taken = self.asks.poll(cx, &mut self.session, self.clock);
+        let cancelled = self.shared.as_ref().is_some_and(|shared| shared.take_cancelled());
+        if cancelled {
+            self.asks.forget_cancelled(&mut self.session);
+        }
+        let taken = self.asks.poll(cx);
         if taken.count > 0
             && let Some(shared) = &self.shared
         {
@@ -216,7 +222,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         if taken.nobody_left {
             self.session.close(CloseReason::Local(LocalReason::Unused));
         }
-        taken.count > 0 || taken.nobody_left
+        cancelled || taken.count > 0 || taken.nobody_left
     }
 
     /// Passes the inbound service's answers to the session.
@@ -290,11 +296,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         while !self.broken {
             match self.output.poll_write(&mut self.session, &mut self.stream, cx) {
                 Poll::Pending | Poll::Ready(Ok(0)) => break,
-                Poll::Ready(Ok(_)) => {
-                    moved = true;
-                    // A session that has much to send takes no statements: it may again.
-                    self.asks.retry(&mut self.session, self.clock.now());
-                }
+                Poll::Ready(Ok(_)) => moved = true,
                 Poll::Ready(Err(error)) => {
                     self.write_failure = Some(self.stream_failed(&error));
                     moved = true;
@@ -326,7 +328,6 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
                         self.note_round_trip(*measured);
                     }
                     self.asks.answer(id, result);
-                    self.asks.retry(&mut self.session, self.clock.now());
                 }
                 Event::Request { id, request } => {
                     tracing::trace!(id = %self.id, kind = request.kind().label(), "asked");

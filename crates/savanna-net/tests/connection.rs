@@ -142,7 +142,8 @@ async fn f5_a_dropped_handshake_runs_on_and_its_connection_ends_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_peer_is_told_why_and_remembered() {
     let mut node = Node::new();
-    let (ours, theirs) = duplex(4096);
+    // So narrow that the refusal is still under way when the session has ended.
+    let (ours, theirs) = duplex(16);
     let handshake = node.begin(ours, Direction::Inbound, None);
     let mut puppet = Puppet::new(theirs);
     let obsolete = savanna_wire::Version { version: ProtocolVersion(170_001), ..version() };
@@ -184,6 +185,51 @@ async fn f10_a_dropped_future_cancels_and_its_late_answer_is_nobodys() {
     };
     let (answer, ()) = within(BOUND, async { tokio::join!(asked, serve) }).await;
     assert_eq!(answer, Ok(Response::Blocks(Partial::complete(vec![wanted]))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dropped_future_wanted_makes_room() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let hashes = |of: u8| Request::Blocks((0..48).map(|each| BlockHash([of; 32].map(|byte| byte ^ each))).collect());
+    let expect = async |puppet: &mut Puppet| {
+        for _ in 0..3 {
+            let asked = within(SECOND, async {
+                loop {
+                    match puppet.next().await {
+                        // No fence is answered, so the peer is still busy with what it was asked.
+                        Some(Message::Ping(_)) => {}
+                        other => break other,
+                    }
+                }
+            });
+            assert!(matches!(asked.await, Some(Message::GetData(items)) if items.len() == 16));
+        }
+    };
+    let dropped = client.ask(hashes(0));
+    expect(&mut puppet).await;
+    drop(dropped);
+    settle().await;
+    let _wanted = client.ask(hashes(64));
+    expect(&mut puppet).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_late_answer_to_a_dropped_future_lets_the_next_ask() {
+    let mut node = Node::new();
+    let (client, mut puppet) = node.meet(None).await;
+    let dropped = client.ask(find_headers(1));
+    assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
+    drop(dropped);
+    let next = client.ask(find_headers(2));
+    settle().await;
+    puppet.send(no_headers()).await;
+    let serve = async {
+        assert!(matches!(within(SECOND, puppet.question()).await, Some(Message::GetHeaders(_))));
+        puppet.send(no_headers()).await;
+    };
+    let (answer, ()) = within(SECOND, async { tokio::join!(next, serve) }).await;
+    assert_eq!(answer, Ok(Response::Headers(Vec::new())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,14 +333,10 @@ async fn who_waits_on_an_aborted_connection_is_told() {
         waiting.push(ready.unwrap().call(find_headers(1)));
     }
     let closed = RequestError::Closed(CloseReason::Local(LocalReason::Shutdown));
-    let (ready, ()) = within(SECOND, async {
-        tokio::join!(client.clone().oneshot(Request::Ping), async {
-            settle().await;
-            drop(node);
-        })
-    })
-    .await;
-    assert_eq!(ready, Err(closed.clone()));
+    let ready = tokio::spawn(async move { client.ready().await.map(|_| ()) });
+    settle().await;
+    drop(node);
+    assert_eq!(within(SECOND, ready).await.unwrap(), Err(closed.clone()));
     for answer in waiting {
         assert_eq!(within(SECOND, answer).await, Err(closed.clone()));
     }

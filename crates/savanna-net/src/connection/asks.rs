@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use savanna_peer::{CloseReason, Now, RequestError, RequestId, RequestKind, Response, Session};
 
-use crate::Clock;
 use crate::client::Ask;
 
 /// How many requests may wait until the session takes another of their kind. Beyond it, the clients' queue fills up.
@@ -34,15 +33,14 @@ impl Asks {
         Self { queue, waiting: VecDeque::new(), asked: BTreeMap::new() }
     }
 
-    /// Takes requests off the queue and puts to the session what it takes.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, session: &mut Session, clock: Clock) -> Taken {
+    /// Takes requests off the queue, as long as not too many wait.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Taken {
         let mut taken = Taken { count: 0, nobody_left: false };
         while self.waiting.len() < MAX_WAITING {
             match self.queue.poll_recv(cx) {
                 Poll::Ready(Some(ask)) => {
                     taken.count += 1;
                     self.waiting.push_back(ask);
-                    self.retry(session, clock.now());
                 }
                 Poll::Ready(None) => {
                     taken.nobody_left = true;
@@ -54,8 +52,8 @@ impl Asks {
         taken
     }
 
-    /// Puts to the session what waits, oldest first in each kind.
-    pub(super) fn retry(&mut self, session: &mut Session, now: Now) {
+    /// Puts to the session what waits, as far as it takes it, oldest first in each kind.
+    pub(super) fn put(&mut self, session: &mut Session, now: Now) {
         if self.waiting.is_empty() {
             return;
         }
@@ -92,15 +90,14 @@ impl Asks {
         }
     }
 
-    /// Cancels what nobody waits for any more, which makes room for what waits.
-    pub(super) fn forget_cancelled(&mut self, session: &mut Session, now: Now) {
+    /// Cancels what nobody waits for any more.
+    pub(super) fn forget_cancelled(&mut self, session: &mut Session) {
         self.asked.retain(|id, reply| {
             if reply.is_closed() {
                 session.cancel(*id);
             }
             !reply.is_closed()
         });
-        self.retry(session, now);
     }
 
     /// Returns when the first of the waiting requests has waited long enough.
