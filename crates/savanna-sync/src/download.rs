@@ -266,8 +266,7 @@ impl<P: Copy + Ord> Download<P> {
     pub fn rewind(&mut self, height: u32) {
         self.window.rewind(height);
         self.invalid = None;
-        let window = &self.window;
-        let dead = |ask: &Ask<P>| !ask.blocks.iter().any(|&(height, hash)| window.is_open(height, hash));
+        let dead = |ask: &Ask<P>| ask.blocks.iter().any(|&(of, _)| of > height);
         let dead: Vec<AskId> = self.asks.iter().filter(|(_, ask)| dead(ask)).map(|(&id, _)| id).collect();
         for id in dead {
             self.cancel(id, false);

@@ -28,6 +28,20 @@ fn f8_whatever_the_peers_do_all_blocks_arrive_in_order_once() {
 }
 
 #[test]
+fn whatever_the_peers_do_forks_in_the_middle_are_followed() {
+    for seed in 1000..1060 {
+        let mut world = World::generated(seed);
+        for turn in 0..4 {
+            for _ in 0..seed % 40 {
+                world.step();
+            }
+            world.fork(seed, turn);
+        }
+        world.run_to_the_end();
+    }
+}
+
+#[test]
 fn f8_bodies_come_from_every_peer_in_parallel() {
     let mut world = World::new(chain(2000, 500), Limits::default());
     (0..4).for_each(|_| world.join(honest(10)));

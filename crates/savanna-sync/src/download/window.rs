@@ -15,18 +15,11 @@ const MEAN_WEIGHT: usize = 32;
 #[derive(Debug)]
 struct Slot {
     hash: BlockHash,
-    state: State,
+    block: Option<Block>,
+    /// How many questions for it are open, whether or not it has come meanwhile.
+    asks: u8,
     /// It was asked for and not delivered.
     again: bool,
-}
-
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "there are few slots, and blocks are moved in and out once")]
-enum State {
-    /// Nobody is asked for it, or as many peers as counted.
-    Missing { asks: u8 },
-    /// It is here.
-    Here(Block),
 }
 
 /// The slots of the window, what they weigh, and which of them nobody is asked for.
@@ -36,7 +29,7 @@ pub(super) struct Window {
     base: u32,
     slots: VecDeque<Slot>,
     unasked: BTreeSet<u32>,
-    /// Slots that somebody is asked for.
+    /// Slots that are not here and that somebody is asked for.
     asked: usize,
     /// How many slots from the front on are here.
     ready: usize,
@@ -92,7 +85,7 @@ impl Window {
 
     pub(super) fn push(&mut self, hash: BlockHash) {
         self.unasked.insert(self.end());
-        self.slots.push_back(Slot { hash, state: State::Missing { asks: 0 }, again: false });
+        self.slots.push_back(Slot { hash, block: None, asks: 0, again: false });
     }
 
     /// Returns the lowest height whose block is not here.
@@ -103,7 +96,7 @@ impl Window {
     /// Returns the lowest missing block if exactly one peer is asked for it.
     pub(super) fn lowest_late(&self) -> Option<(u32, BlockHash)> {
         let slot = self.slots.get(self.ready)?;
-        matches!(slot.state, State::Missing { asks: 1 }).then(|| (self.height_at(self.ready), slot.hash))
+        (slot.block.is_none() && slot.asks == 1).then(|| (self.height_at(self.ready), slot.hash))
     }
 
     /// Returns how many more blocks may be asked for within the budget.
@@ -123,54 +116,42 @@ impl Window {
         heights.filter_map(|height| Some((height, self.slots.get(self.place(height)?)?.hash))).collect()
     }
 
-    /// Returns whether `hash` is wanted at `height` and is not here.
-    pub(super) fn is_open(&self, height: u32, hash: BlockHash) -> bool {
-        let slot = self.place(height).and_then(|place| self.slots.get(place));
-        slot.is_some_and(|slot| slot.hash == hash && matches!(slot.state, State::Missing { .. }))
-    }
-
     /// Books that a peer is asked, and returns whether it is because another did not deliver.
     pub(super) fn ask(&mut self, height: u32) -> bool {
-        self.unasked.remove(&height);
         let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return false };
-        if let State::Missing { asks } = &mut slot.state {
-            self.asked += usize::from(*asks == 0);
-            *asks += 1;
-        }
+        self.asked += usize::from(slot.asks == 0);
+        slot.asks += 1;
+        self.unasked.remove(&height);
         std::mem::take(&mut slot.again)
     }
 
     /// Books that a peer who was asked does not deliver; `again` if that is its own fault.
     pub(super) fn give_back(&mut self, height: u32, hash: BlockHash, again: bool) {
         let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return };
-        if slot.hash != hash {
+        if slot.hash != hash || slot.asks == 0 {
             return;
         }
-        if let State::Missing { asks: asks @ 1.. } = &mut slot.state {
-            *asks -= 1;
-            if *asks == 0 {
-                slot.again |= again;
-                self.asked -= 1;
-                self.unasked.insert(height);
-            }
+        slot.asks -= 1;
+        if slot.asks == 0 && slot.block.is_none() {
+            slot.again |= again;
+            self.asked -= 1;
+            self.unasked.insert(height);
         }
     }
 
-    /// Takes a block that was asked for. One that is here already, or wanted no more, is dropped.
+    /// Takes a block that a peer was asked for. One that is here already, or wanted no more, is dropped.
     pub(super) fn arrive(&mut self, height: u32, block: Block) {
         let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return };
-        if slot.hash != block.hash() {
+        if slot.hash != block.hash() || slot.asks == 0 {
             return;
         }
-        match slot.state {
-            State::Missing { asks: 0 } => {
-                self.unasked.remove(&height);
-            }
-            State::Missing { .. } => self.asked -= 1,
-            State::Here(_) => return,
+        slot.asks -= 1;
+        if slot.block.is_some() {
+            return;
         }
         let length = block.bytes().len();
-        slot.state = State::Here(block);
+        slot.block = Some(block);
+        self.asked -= 1;
         self.here += length;
         self.mean = ((self.mean * (MEAN_WEIGHT - 1) + length) / MEAN_WEIGHT).max(1);
         self.count_ready();
@@ -182,13 +163,9 @@ impl Window {
         let mut run = Vec::new();
         let mut taken = 0;
         while self.ready > 0 && (run.is_empty() || taken < bytes) {
-            match self.slots.pop_front() {
-                Some(Slot { state: State::Here(block), .. }) => {
-                    taken += block.bytes().len();
-                    run.push(block);
-                }
-                Some(Slot { state: State::Missing { .. }, .. }) | None => break,
-            }
+            let Some(block) = self.slots.pop_front().and_then(|slot| slot.block) else { break };
+            taken += block.bytes().len();
+            run.push(block);
             self.ready -= 1;
             self.base += 1;
         }
@@ -206,9 +183,9 @@ impl Window {
         let first = height.saturating_add(1);
         let keep = usize::try_from(first.saturating_sub(self.base)).unwrap_or(usize::MAX);
         while self.slots.len() > keep {
-            match self.slots.pop_back().map(|slot| slot.state) {
-                Some(State::Here(block)) => self.here -= block.bytes().len(),
-                Some(State::Missing { asks }) => self.asked -= usize::from(asks > 0),
+            match self.slots.pop_back() {
+                Some(Slot { block: Some(block), .. }) => self.here -= block.bytes().len(),
+                Some(Slot { block: None, asks, .. }) => self.asked -= usize::from(asks > 0),
                 None => {}
             }
         }
@@ -218,7 +195,7 @@ impl Window {
     }
 
     fn count_ready(&mut self) {
-        while matches!(self.slots.get(self.ready), Some(Slot { state: State::Here(_), .. })) {
+        while matches!(self.slots.get(self.ready), Some(Slot { block: Some(_), .. })) {
             self.ready += 1;
         }
     }
@@ -230,14 +207,15 @@ impl Window {
         while self.held() > self.limits.bytes && place > 1 {
             place -= 1;
             let height = self.height_at(place);
-            if let Some(slot) = self.slots.get_mut(place)
-                && let State::Here(block) = &slot.state
-            {
-                self.here -= block.bytes().len();
-                slot.state = State::Missing { asks: 0 };
-                slot.again = true;
+            let Some(slot) = self.slots.get_mut(place) else { continue };
+            let Some(block) = slot.block.take() else { continue };
+            self.here -= block.bytes().len();
+            self.ready = self.ready.min(place);
+            slot.again = true;
+            if slot.asks > 0 {
+                self.asked += 1;
+            } else {
                 self.unasked.insert(height);
-                self.ready = self.ready.min(place);
             }
         }
     }
@@ -248,5 +226,31 @@ impl Window {
 
     fn height_at(&self, place: usize) -> u32 {
         u32::try_from(place).map_or(u32::MAX, |place| self.base.saturating_add(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::chain;
+
+    #[test]
+    fn a_block_that_is_shed_is_not_asked_for_while_a_hedge_is_still_open() {
+        let chain = chain(1, 3000);
+        let mut window = Window::new(0, Limits { bytes: 3600, blocks: 10 });
+        chain.iter().for_each(|block| window.push(block.hash()));
+        for height in [0, 1, 1] {
+            window.ask(height);
+        }
+        window.arrive(0, chain[0].clone());
+        window.arrive(1, chain[1].clone());
+        assert_eq!(window.held(), chain[0].bytes().len(), "the second is beyond the budget");
+        assert!(window.unasked(10, |_| true).is_empty());
+        window.give_back(1, chain[1].hash(), false);
+        assert_eq!(window.unasked(10, |_| true), [(1, chain[1].hash())]);
+        assert!(window.ask(1), "it is fetched again");
+        assert_eq!(window.take_run(usize::MAX), chain[..1]);
+        window.arrive(1, chain[1].clone());
+        assert_eq!(window.held(), chain[0].bytes().len() + chain[1].bytes().len());
     }
 }
