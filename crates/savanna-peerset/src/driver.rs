@@ -1,0 +1,349 @@
+//! The task that runs a set: it carries questions to peers and answers back, and decides nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::{Sleep, sleep_until};
+
+use savanna_net::{Clock, PeerId, Stop};
+use savanna_peer::{CloseReason, Gossip, LocalReason, Offence, Response};
+use savanna_wire::{Inventory, Services};
+
+use crate::counts::{PeerCounts, RequestCounts};
+use crate::event::Event;
+use crate::network::{CallId, Output, Traits};
+use crate::request::{Ask, Fetched, Outcome, RequestError, RequestId};
+use crate::{Peer, Set};
+
+/// How much of one kind is taken before the others have their turn.
+const TURN: usize = 64;
+
+/// A request on its way to the set.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) id: RequestId,
+    pub(crate) ask: Ask,
+    pub(crate) reply: Reply,
+}
+
+/// Where the outcome of a request goes.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Once(oneshot::Sender<Result<Outcome, RequestError>>),
+    Stream {
+        /// Is told, once, whether the stream was admitted.
+        admitted: Option<oneshot::Sender<Result<(), RequestError>>>,
+        /// Holds no more than the set lets be fetched before it is read.
+        items: mpsc::UnboundedSender<Fetched>,
+    },
+}
+
+/// What must reach the set without waiting: at most one for each request, block and report.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Cancelled(RequestId),
+    Taken(RequestId, u64),
+    Report(PeerId, Offence),
+}
+
+/// What the driver and its handles share, at the driver's end.
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) notices: mpsc::UnboundedReceiver<Notice>,
+    pub(crate) joins: mpsc::Receiver<Box<dyn Peer>>,
+    pub(crate) gossip: Option<mpsc::Receiver<(PeerId, Gossip)>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) peers: watch::Sender<PeerCounts>,
+    pub(crate) requests: watch::Sender<RequestCounts>,
+}
+
+type Answered = Result<(CallId, Result<Response, savanna_peer::RequestError>), Aborted>;
+
+/// Runs a set.
+pub(crate) struct Driver {
+    set: Set,
+    clock: Clock,
+    ends: Ends,
+    peers: BTreeMap<PeerId, Box<dyn Peer>>,
+    closings: FuturesUnordered<BoxFuture<'static, (PeerId, CloseReason)>>,
+    calls: FuturesUnordered<BoxFuture<'static, Answered>>,
+    aborts: BTreeMap<CallId, AbortHandle>,
+    replies: BTreeMap<RequestId, Reply>,
+    timer: Option<(Duration, Pin<Box<Sleep>>)>,
+    stopped: BoxFuture<'static, ()>,
+    is_unused: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(set: Set, clock: Clock, ends: Ends, mut stop: Stop) -> Self {
+        Self {
+            set,
+            clock,
+            ends,
+            peers: BTreeMap::new(),
+            closings: FuturesUnordered::new(),
+            calls: FuturesUnordered::new(),
+            aborts: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            timer: None,
+            stopped: Box::pin(async move { stop.stopped().await }),
+            is_unused: false,
+        }
+    }
+
+    fn poll_calls(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut is_moved = false;
+        for _ in 0..TURN {
+            let Poll::Ready(Some(answered)) = self.calls.poll_next_unpin(cx) else { break };
+            is_moved = true;
+            if let Ok((call, result)) = answered {
+                self.aborts.remove(&call);
+                self.set.handle_response(call, result, now);
+            }
+        }
+        is_moved
+    }
+
+    /// Comes after the answers: what a peer said before it left counts.
+    fn poll_closings(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut is_moved = false;
+        while let Poll::Ready(Some((peer, reason))) = self.closings.poll_next_unpin(cx) {
+            is_moved = true;
+            tracing::debug!(%peer, %reason, "peer left");
+            self.peers.remove(&peer);
+            self.set.handle_left(peer, now);
+            let _ = self.ends.events.send(Event::Left { peer, reason });
+        }
+        is_moved
+    }
+
+    fn poll_notices(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut is_moved = false;
+        while let Poll::Ready(Some(notice)) = self.ends.notices.poll_recv(cx) {
+            is_moved = true;
+            match notice {
+                Notice::Cancelled(request) => {
+                    self.replies.remove(&request);
+                    self.set.cancel(request, now);
+                }
+                Notice::Taken(request, bytes) => self.set.handle_taken(request, bytes, now),
+                Notice::Report(peer, offence) => {
+                    if let Some(held) = self.peers.get(&peer) {
+                        held.close(CloseReason::Misbehaved(offence));
+                        self.set.handle_left(peer, now);
+                    }
+                }
+            }
+        }
+        is_moved
+    }
+
+    fn poll_joins(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut is_moved = false;
+        while let Poll::Ready(Some(peer)) = self.ends.joins.poll_recv(cx) {
+            is_moved = true;
+            self.join(peer, now);
+        }
+        is_moved
+    }
+
+    fn join(&mut self, peer: Box<dyn Peer>, now: Duration) {
+        let id = peer.id();
+        if self.peers.contains_key(&id) {
+            return;
+        }
+        let info = peer.info().clone();
+        tracing::debug!(peer = %id, direction = ?info.direction, "peer joined");
+        let serves_chain = info.remote.services.contains(Services::NODE_NETWORK);
+        let traits = Traits { serves_chain, round_trip: peer.round_trip() };
+        let closed = peer.closed();
+        self.closings.push(Box::pin(async move { (id, closed.await) }));
+        let _ = self.ends.events.send(Event::Joined { peer: id, info, address: peer.address() });
+        self.peers.insert(id, peer);
+        self.set.handle_joined(id, traits, now);
+    }
+
+    fn poll_gossip(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(channel) = &mut self.ends.gossip else { return false };
+        for turn in 0..TURN {
+            match channel.poll_recv(cx) {
+                Poll::Ready(Some((peer, gossip))) => {
+                    match &gossip {
+                        Gossip::Block(hash) => self.set.handle_announced(peer, [Inventory::Block(*hash)], now),
+                        Gossip::Transactions(ids) => {
+                            self.set.handle_announced(peer, ids.iter().map(|id| Inventory::from(*id)), now);
+                        }
+                        Gossip::Transaction(_) | Gossip::Peers(_) => {}
+                    }
+                    let _ = self.ends.events.send(Event::Gossip { peer, gossip });
+                }
+                Poll::Ready(None) => {
+                    self.ends.gossip = None;
+                    return true;
+                }
+                Poll::Pending => return turn > 0,
+            }
+        }
+        true
+    }
+
+    fn poll_commands(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut is_moved = false;
+        for _ in 0..TURN {
+            match self.ends.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => {
+                    is_moved = true;
+                    self.begin(command, now);
+                }
+                Poll::Ready(None) => {
+                    self.is_unused = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        is_moved
+    }
+
+    fn begin(&mut self, command: Command, now: Duration) {
+        let Command { id, ask, reply } = command;
+        if reply.is_unwanted() {
+            return;
+        }
+        self.replies.insert(id, reply);
+        self.set.request(id, ask, now);
+        self.flush();
+        if let Some(reply) = self.replies.get_mut(&id) {
+            reply.admit(Ok(()));
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(when) = self.set.poll_timeout() else {
+            self.timer = None;
+            return false;
+        };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != when) {
+            self.timer = Some((when, Box::pin(sleep_until(self.clock.instant(when)))));
+        }
+        let is_due = self.timer.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        if is_due {
+            self.timer = None;
+            self.set.handle_timeout(now.max(when));
+        }
+        is_due
+    }
+
+    /// Does what the set wants done.
+    fn flush(&mut self) {
+        while let Some(output) = self.set.poll_output() {
+            match output {
+                Output::Call { call, peer, request } => {
+                    let Some(held) = self.peers.get(&peer) else { continue };
+                    let answer = held.ask(request);
+                    let (abort, registration) = AbortHandle::new_pair();
+                    self.aborts.insert(call, abort);
+                    let answer = async move { (call, answer.await) };
+                    self.calls.push(Box::pin(Abortable::new(answer, registration)));
+                }
+                Output::Abandon(call) => {
+                    if let Some(abort) = self.aborts.remove(&call) {
+                        abort.abort();
+                    }
+                }
+                Output::Fetched(request, fetched) => {
+                    if let Some(Reply::Stream { items, .. }) = self.replies.get(&request) {
+                        // Whoever stopped reading cancels the request as well.
+                        let _ = items.send(fetched);
+                    }
+                }
+                Output::Done(request, result) => {
+                    if let Some(reply) = self.replies.remove(&request) {
+                        reply.end(result);
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let peers = self.set.peers();
+        self.ends.peers.send_if_modified(|known| std::mem::replace(known, peers) != peers);
+        let counts = self.set.counts();
+        self.ends.requests.send_if_modified(|known| {
+            let is_changed = known != counts;
+            known.clone_from(counts);
+            is_changed
+        });
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.stopped.as_mut().poll(cx).is_ready() {
+            let shutdown = || Err(RequestError::Closed(CloseReason::Local(LocalReason::Shutdown)));
+            std::mem::take(&mut this.replies).into_values().for_each(|reply| reply.end(shutdown()));
+            return Poll::Ready(());
+        }
+        loop {
+            let now = this.clock.now().monotonic;
+            let mut is_moved = this.poll_calls(cx, now);
+            is_moved |= this.poll_closings(cx, now);
+            is_moved |= this.poll_notices(cx, now);
+            is_moved |= this.poll_joins(cx, now);
+            is_moved |= this.poll_gossip(cx, now);
+            is_moved |= this.poll_commands(cx, now);
+            is_moved |= this.poll_timer(cx, now);
+            this.flush();
+            if !is_moved {
+                break;
+            }
+        }
+        this.publish();
+        if this.is_unused && this.set.is_idle() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Reply {
+    fn is_unwanted(&self) -> bool {
+        match self {
+            Self::Once(reply) => reply.is_closed(),
+            Self::Stream { admitted, items } => {
+                items.is_closed() || admitted.as_ref().is_some_and(oneshot::Sender::is_closed)
+            }
+        }
+    }
+
+    fn admit(&mut self, verdict: Result<(), RequestError>) {
+        if let Self::Stream { admitted, .. } = self
+            && let Some(admitted) = admitted.take()
+        {
+            let _ = admitted.send(verdict);
+        }
+    }
+
+    /// Ends the request; who does not wait for it any more misses nothing.
+    fn end(mut self, result: Result<Outcome, RequestError>) {
+        self.admit(result.as_ref().map(|_| ()).map_err(Clone::clone));
+        if let Self::Once(reply) = self {
+            let _ = reply.send(result);
+        }
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("set", &self.set).finish_non_exhaustive()
+    }
+}

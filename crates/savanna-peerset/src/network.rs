@@ -1,0 +1,448 @@
+//! The peers, what each is being asked, and whom to ask next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use savanna_net::PeerId;
+use savanna_peer::{CloseReason, Request, RequestKind};
+use savanna_wire::Inventory;
+
+use crate::counts::{CallOutcome, PeerCounts, RequestCounts};
+use crate::inventory::Registry;
+use crate::load::Load;
+use crate::request::{Fetched, Outcome, RequestError, RequestId, is_exclusive, is_hedged, needs_chain};
+use crate::retry::RetryBudget;
+use crate::size::BlockSize;
+
+/// How many small questions a peer is asked at once.
+pub(crate) const MAX_SMALL: usize = 16;
+
+/// An answer is late when it takes so many times what it was expected to take.
+const PATIENCE: u32 = 3;
+
+/// The bounds of that.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
+const MOST_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long a late list is given for each further part of it, before more parts are given to others.
+const FURTHER_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Numbers a question to one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(u64);
+
+/// What a [`Set`](crate::Set) wants done.
+#[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "outputs are moved once, from the set to its driver")]
+pub enum Output {
+    /// A peer is to be asked; its answer goes to [`Set::handle_response`](crate::Set::handle_response).
+    Call {
+        /// Names the question.
+        call: CallId,
+        /// Whom to ask.
+        peer: PeerId,
+        /// What to ask.
+        request: Request,
+    },
+    /// The answer to a question is no longer wanted.
+    Abandon(CallId),
+    /// A stream goes on.
+    Fetched(RequestId, Fetched),
+    /// A request has ended. Happens once for each that was not cancelled.
+    Done(RequestId, Result<Outcome, RequestError>),
+}
+
+/// What is known of a peer when it joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// Whether it serves the chain: others are not asked for headers and blocks.
+    pub serves_chain: bool,
+    /// How long a question and its answer take, if it has been measured.
+    pub round_trip: Option<Duration>,
+}
+
+/// A question in flight.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) request: RequestId,
+    pub(crate) peer: PeerId,
+    pub(crate) kind: RequestKind,
+    pub(crate) begun: Duration,
+    /// Which parts of the request it asks for; none where it asks for the whole.
+    pub(crate) items: Vec<(usize, Inventory)>,
+    /// How many of the parts have been given to other peers too.
+    pub(crate) hedged: usize,
+    expected_bytes: u64,
+    overdue: Duration,
+    is_late: bool,
+}
+
+/// What passes at a certain time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A request has not been answered in time.
+    Deadline(RequestId),
+    /// A question to one peer takes suspiciously long.
+    Overdue(CallId),
+}
+
+#[derive(Debug)]
+struct Peer {
+    serves_chain: bool,
+    load: Load,
+    calls: BTreeSet<CallId>,
+    /// What it is being asked for by way of lists.
+    asked: BTreeSet<Inventory>,
+    /// The kinds of which it answers one at a time and is being asked.
+    busy: u16,
+}
+
+impl Peer {
+    const fn is_small_open(&self, kind: RequestKind) -> bool {
+        self.load.small < MAX_SMALL && self.busy & 1 << kind as u16 == 0 && self.serves(kind)
+    }
+
+    const fn serves(&self, kind: RequestKind) -> bool {
+        self.serves_chain || !needs_chain(kind)
+    }
+
+    const fn is_ready(&self) -> bool {
+        self.load.small < MAX_SMALL && self.busy == 0 && self.load.room() > 0
+    }
+}
+
+/// Whether, and how gladly, a peer is asked for one item of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// This one is to be asked.
+    Peer(PeerId),
+    /// One may be asked later.
+    Later,
+    /// None is left who might have it.
+    Never,
+}
+
+/// The peers and the questions in flight at them.
+#[derive(Debug)]
+pub(crate) struct Network {
+    rng: ChaCha8Rng,
+    peers: BTreeMap<PeerId, Peer>,
+    calls: BTreeMap<CallId, Call>,
+    next_call: u64,
+    pub(crate) registry: Registry,
+    pub(crate) retries: RetryBudget,
+    /// The kinds of small questions that no peer takes in this round.
+    stuck: u16,
+    /// Whether a question waits for the retry budget alone.
+    pub(crate) starved: bool,
+    pub(crate) block_size: BlockSize,
+    pub(crate) timers: BTreeSet<(Duration, Timer)>,
+    pub(crate) counts: RequestCounts,
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+impl Network {
+    pub(crate) fn new(seed: [u8; 32], now: Duration) -> Self {
+        Self {
+            rng: ChaCha8Rng::from_seed(seed),
+            peers: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            next_call: 0,
+            registry: Registry::new(),
+            retries: RetryBudget::new(now),
+            stuck: 0,
+            starved: false,
+            block_size: BlockSize::new(),
+            timers: BTreeSet::new(),
+            counts: RequestCounts::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn join(&mut self, id: PeerId, traits: Traits) {
+        let Traits { serves_chain, round_trip } = traits;
+        let load = Load::new(round_trip);
+        let fresh = Peer { serves_chain, load, calls: BTreeSet::new(), asked: BTreeSet::new(), busy: 0 };
+        self.peers.entry(id).or_insert(fresh);
+    }
+
+    /// Forgets a peer and returns what it was being asked.
+    pub(crate) fn leave(&mut self, id: PeerId) -> Vec<Call> {
+        let calls = self.peers.get(&id).map(|peer| peer.calls.clone()).unwrap_or_default();
+        let ended = calls.into_iter().filter_map(|call| {
+            self.outputs.push_back(Output::Abandon(call));
+            self.end(call, CallOutcome::Closed)
+        });
+        let ended = ended.collect();
+        self.peers.remove(&id);
+        self.registry.forget(id);
+        ended
+    }
+
+    pub(crate) fn knows(&self, id: PeerId) -> bool {
+        self.peers.contains_key(&id)
+    }
+
+    pub(crate) fn peer_counts(&self) -> PeerCounts {
+        let ready = self.peers.values().filter(|peer| peer.is_ready()).count();
+        PeerCounts { ready, unready: self.peers.len() - ready }
+    }
+
+    pub(crate) fn call(&self, id: CallId) -> Option<&Call> {
+        self.calls.get(&id)
+    }
+
+    /// Returns the number of the next question, by which [`calls_since`](Self::calls_since) tells those put from here on.
+    pub(crate) const fn next_call(&self) -> u64 {
+        self.next_call
+    }
+
+    pub(crate) fn calls_since(&self, first: u64) -> impl Iterator<Item = CallId> + use<> {
+        (first..self.next_call).map(CallId)
+    }
+
+    /// Returns whether there is a peer for a kind of question, busy or not.
+    pub(crate) fn has_peer_for(&self, kind: RequestKind) -> bool {
+        self.peers.values().any(|peer| peer.serves(kind))
+    }
+
+    /// Begins to look anew at who is open.
+    pub(crate) const fn begin_round(&mut self) {
+        self.starved = false;
+        self.stuck = 0;
+    }
+
+    /// Puts a question to a peer.
+    pub(crate) fn ask(
+        &mut self,
+        request: RequestId,
+        peer: PeerId,
+        question: Request,
+        items: Vec<(usize, Inventory)>,
+        now: Duration,
+    ) {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        let kind = question.kind();
+        let expected_bytes = self.block_size.expect(kind, items.len());
+        let mut patience = MOST_PATIENCE;
+        if let Some(state) = self.peers.get_mut(&peer) {
+            let wait = if items.is_empty() { state.load.small_wait() } else { state.load.bulk_wait(expected_bytes) };
+            patience = wait.saturating_mul(PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE);
+            state.begin(id, kind, &items, expected_bytes);
+        }
+        let overdue = now + patience;
+        if is_hedged(kind) {
+            self.timers.insert((overdue, Timer::Overdue(id)));
+        }
+        let (begun, hedged, is_late) = (now, 0, false);
+        let call = Call { id, request, peer, kind, begun, items, hedged, expected_bytes, overdue, is_late };
+        self.calls.insert(id, call);
+        self.counts.count_sent(kind);
+        self.outputs.push_back(Output::Call { call: id, peer, request: question });
+    }
+
+    /// Ends a question and gives back what it held at its peer.
+    pub(crate) fn end(&mut self, id: CallId, outcome: CallOutcome) -> Option<Call> {
+        let call = self.calls.remove(&id)?;
+        self.timers.remove(&(call.overdue, Timer::Overdue(id)));
+        self.counts.count_ended(call.kind, outcome);
+        if let Some(peer) = self.peers.get_mut(&call.peer) {
+            peer.end(id, &call);
+        }
+        Some(call)
+    }
+
+    /// Ends a question whose answer is no longer wanted.
+    pub(crate) fn abandon(&mut self, id: CallId) -> Option<Call> {
+        let call = self.end(id, CallOutcome::Cancelled)?;
+        self.outputs.push_back(Output::Abandon(id));
+        Some(call)
+    }
+
+    /// Notes that a question is overdue, and when it will be more so. Returns which parts are to be given to others too:
+    /// the oldest first, each time as many as all times before.
+    pub(crate) fn overdue(&mut self, id: CallId, now: Duration) -> Option<(RequestId, Vec<usize>)> {
+        let call = self.calls.get_mut(&id)?;
+        let more = call.hedged.max(1);
+        let parts: Vec<usize> = call.items.iter().skip(call.hedged).take(more).map(|(index, _)| *index).collect();
+        call.hedged += parts.len();
+        let is_first_time = !std::mem::replace(&mut call.is_late, true);
+        if call.hedged < call.items.len() {
+            call.overdue = now + FURTHER_PATIENCE;
+            self.timers.insert((call.overdue, Timer::Overdue(id)));
+        }
+        if is_first_time && let Some(peer) = self.peers.get_mut(&call.peer) {
+            if call.items.is_empty() {
+                peer.load.late(now.saturating_sub(call.begun));
+            } else {
+                peer.load.stalled(call.begun, now);
+            }
+        }
+        Some((call.request, parts))
+    }
+
+    /// Lets a peer's measurements follow from how a question of ours ended.
+    pub(crate) fn measure(&mut self, call: &Call, delivered: Option<(usize, u64)>, now: Duration) {
+        let Some(peer) = self.peers.get_mut(&call.peer) else { return };
+        match delivered {
+            Some((_, _)) if call.items.is_empty() => peer.load.answered(now.saturating_sub(call.begun)),
+            Some((count, bytes)) if count > 0 => peer.load.delivered(count, bytes, call.begun, now),
+            Some(_) => {}
+            None if call.items.is_empty() => peer.load.late(now.saturating_sub(call.begun)),
+            None => peer.load.stalled(call.begun, now),
+        }
+    }
+
+    /// Chooses whom to ask a small question: two at random, of whom the nearer.
+    pub(crate) fn pick_small(&mut self, kind: RequestKind, tried: &BTreeSet<PeerId>) -> Pick {
+        if self.stuck & 1 << kind as u16 != 0 {
+            return Pick::Later;
+        }
+        let mut draw = Draw::default();
+        let (mut is_any_left, mut is_any_open) = (false, false);
+        for (id, peer) in &self.peers {
+            let (is_open, is_left) = (peer.is_small_open(kind), peer.serves(kind) && !tried.contains(id));
+            is_any_open |= is_open;
+            is_any_left |= is_left;
+            if is_open && is_left {
+                draw.offer(*id, &mut self.rng);
+            }
+        }
+        if !is_any_open && is_any_left {
+            self.stuck |= 1 << kind as u16;
+        }
+        match self.better(draw, |load| load.small_wait()) {
+            Some(peer) => Pick::Peer(peer),
+            None if is_any_left => Pick::Later,
+            None => Pick::Never,
+        }
+    }
+
+    /// Returns whether any peer may be asked for more of a list.
+    pub(crate) fn is_bulk_open(&self) -> bool {
+        self.peers.values().any(|peer| peer.load.room() > 0)
+    }
+
+    /// Chooses whom to ask for an item of a list: two at random, of whom the faster. Those who announced it go before others.
+    pub(crate) fn pick_bulk(&mut self, kind: RequestKind, item: &Inventory, tried: &[PeerId], now: Duration) -> Pick {
+        let (mut announcers, mut others) = (Draw::default(), Draw::default());
+        let (mut is_anyone, mut is_any_left) = (false, false);
+        for (id, peer) in &self.peers {
+            if !peer.serves(kind) {
+                continue;
+            }
+            is_anyone = true;
+            if tried.contains(id) || self.registry.is_missing(*id, item, now) {
+                continue;
+            }
+            is_any_left = true;
+            if peer.load.room() == 0 || peer.asked.contains(item) {
+                continue;
+            }
+            let draw = if self.registry.is_announced(*id, item, now) { &mut announcers } else { &mut others };
+            draw.offer(*id, &mut self.rng);
+        }
+        let draw = if announcers.seen > 0 { announcers } else { others };
+        let bytes = self.block_size.expect(kind, 1);
+        match self.better(draw, |load| load.bulk_wait(bytes)) {
+            Some(peer) => Pick::Peer(peer),
+            // Nobody has said no where nobody is there to say it.
+            None if is_any_left || !is_anyone => Pick::Later,
+            None => Pick::Never,
+        }
+    }
+
+    /// Returns whether a chosen peer may be asked for one more item.
+    pub(crate) fn takes(&self, peer: PeerId, item: &Inventory, tried: &[PeerId], now: Duration) -> bool {
+        !tried.contains(&peer)
+            && !self.registry.is_missing(peer, item, now)
+            && self.peers.get(&peer).is_some_and(|peer| !peer.asked.contains(item))
+    }
+
+    /// Returns how many hashes the next message to a peer may name: not the whole window, so that one message is on its way
+    /// while the answer to another comes, and no more than a peer is likely to serve.
+    pub(crate) fn message_len(&self, peer: PeerId, kind: RequestKind) -> usize {
+        let Some(load) = self.peers.get(&peer).map(|peer| &peer.load) else { return 0 };
+        load.room().min((load.window() / 2).max(1)).min(self.block_size.served_at_once(kind))
+    }
+
+    fn better(&self, draw: Draw, wait: impl Fn(&Load) -> Duration) -> Option<PeerId> {
+        let wait = |id: &PeerId| self.peers.get(id).map_or(Duration::MAX, |peer| wait(&peer.load));
+        match draw.two {
+            [Some(one), Some(other)] => Some(if wait(&other) < wait(&one) { other } else { one }),
+            [one, other] => one.or(other),
+        }
+    }
+
+    /// Returns why a peer's questions ended when it left.
+    pub(crate) const fn left() -> savanna_peer::RequestError {
+        savanna_peer::RequestError::Closed(CloseReason::ClosedByPeer)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn assert_idle(&self) {
+        assert!(self.calls.is_empty() && self.timers.is_empty(), "{:?} {:?}", self.calls, self.timers);
+        for (id, peer) in &self.peers {
+            assert!(peer.calls.is_empty() && peer.asked.is_empty() && peer.busy == 0, "{id}: {peer:?}");
+            let load = &peer.load;
+            assert_eq!((load.small, load.hashes, load.pending_bytes), (0, 0, 0), "{id}: {peer:?}");
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn window(&self, id: PeerId) -> (usize, usize) {
+        self.peers.get(&id).map_or((0, 0), |peer| (peer.load.hashes, peer.load.window()))
+    }
+}
+
+impl Peer {
+    fn begin(&mut self, id: CallId, kind: RequestKind, items: &[(usize, Inventory)], expected_bytes: u64) {
+        self.calls.insert(id);
+        self.load.pending_bytes += expected_bytes;
+        self.load.hashes += items.len();
+        self.asked.extend(items.iter().map(|(_, item)| *item));
+        if items.is_empty() {
+            self.load.small += 1;
+        }
+        if is_exclusive(kind) {
+            self.busy |= 1 << kind as u16;
+        }
+    }
+
+    fn end(&mut self, id: CallId, call: &Call) {
+        self.calls.remove(&id);
+        self.load.pending_bytes -= call.expected_bytes;
+        self.load.hashes -= call.items.len();
+        for (_, item) in &call.items {
+            self.asked.remove(item);
+        }
+        if call.items.is_empty() {
+            self.load.small -= 1;
+        }
+        if is_exclusive(call.kind) {
+            self.busy &= !(1 << call.kind as u16);
+        }
+    }
+}
+
+/// Two of those who are offered, at random.
+#[derive(Debug, Default)]
+struct Draw {
+    two: [Option<PeerId>; 2],
+    seen: u32,
+}
+
+impl Draw {
+    fn offer(&mut self, id: PeerId, rng: &mut ChaCha8Rng) {
+        let place = if self.seen < 2 { self.seen } else { rng.next_u32() % (self.seen + 1) };
+        self.seen += 1;
+        if let Some(place) = self.two.get_mut(place as usize) {
+            *place = Some(id);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A whole question, put to one peer or to several.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use savanna_net::PeerId;
+use savanna_peer::{Request, Response};
+
+use crate::network::{Call, Network, Pick};
+use crate::request::{Answer, Outcome, RequestError, RequestId};
+
+use super::Progress;
+
+/// A question that is wanted answered by `want` distinct peers.
+#[derive(Debug)]
+pub(super) struct Spread {
+    request: Request,
+    want: usize,
+    /// How many peers more than wanted may be asked.
+    spare: usize,
+    /// How many peers more than wanted are being asked because others are late.
+    hedges: usize,
+    tried: BTreeSet<PeerId>,
+    in_flight: usize,
+    answers: Vec<Answer>,
+    last_error: Option<RequestError>,
+}
+
+impl Spread {
+    pub(super) fn new(request: Request, want: usize, attempts: usize) -> Self {
+        let spare = attempts.saturating_sub(1);
+        let (tried, answers) = (BTreeSet::new(), Vec::new());
+        Self { request, want, spare, hedges: 0, tried, in_flight: 0, answers, last_error: None }
+    }
+
+    /// Asks as many peers as are needed and may be asked.
+    pub(super) fn advance(&mut self, id: RequestId, network: &mut Network, now: Duration) -> Progress {
+        let mut pick = Pick::Later;
+        while self.needs_more() && self.tried.len() < self.want.saturating_add(self.spare) {
+            let is_retry = self.tried.len() >= self.want;
+            if is_retry && !network.retries.affords(now) {
+                network.starved = true;
+                return Progress::Hungry;
+            }
+            pick = network.pick_small(self.request.kind(), &self.tried);
+            let Pick::Peer(peer) = pick else { break };
+            if is_retry {
+                network.retries.pay()
+            } else {
+                network.retries.earn()
+            }
+            network.ask(id, peer, self.request.clone(), Vec::new(), now);
+            self.tried.insert(peer);
+            self.in_flight += 1;
+        }
+        if self.answers.len() >= self.want {
+            return Progress::Done(Ok(Outcome::Answers(std::mem::take(&mut self.answers))));
+        }
+        let is_exhausted = pick == Pick::Never || self.tried.len() >= self.want.saturating_add(self.spare);
+        if is_exhausted && self.in_flight == 0 && !self.tried.is_empty() {
+            return Progress::Done(self.conclude(network));
+        }
+        if self.needs_more() && !is_exhausted || self.tried.is_empty() { Progress::Hungry } else { Progress::Asked }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        call: &Call,
+        result: Result<Response, savanna_peer::RequestError>,
+        network: &mut Network,
+        now: Duration,
+    ) {
+        self.in_flight -= 1;
+        match result {
+            Ok(response) => {
+                network.measure(call, Some((1, 0)), now);
+                self.answers.push(Answer { peer: call.peer, response });
+            }
+            Err(error) => {
+                if error == savanna_peer::RequestError::TimedOut {
+                    network.measure(call, None, now);
+                }
+                let error = RequestError::from(error);
+                if matches!(error, RequestError::TooLong { .. }) {
+                    self.spare = 0;
+                }
+                self.last_error = Some(error);
+            }
+        }
+    }
+
+    /// Lets one more peer be asked, since one is late.
+    pub(super) const fn hedge(&mut self) {
+        self.hedges += 1;
+    }
+
+    /// Ends with what there is.
+    pub(super) fn conclude(&mut self, network: &Network) -> Result<Outcome, RequestError> {
+        if !self.answers.is_empty() {
+            return Ok(Outcome::Answers(std::mem::take(&mut self.answers)));
+        }
+        let is_nobody = self.tried.is_empty() && !network.has_peer_for(self.request.kind());
+        let otherwise = if is_nobody { RequestError::NoPeers } else { RequestError::TimedOut };
+        Err(self.last_error.take().unwrap_or(otherwise))
+    }
+
+    fn needs_more(&self) -> bool {
+        self.in_flight + self.answers.len() < self.want.saturating_add(self.hedges)
+    }
+}
