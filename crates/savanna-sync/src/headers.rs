@@ -18,6 +18,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How many silences in a row cost a peer its place.
 const MAX_SILENCES: u32 = 3;
 
+/// How many peers are asked at once whether they have more than is known.
+const MAX_PROBES: usize = 8;
+
 /// How far below our tip a peer's chain may part from ours, if it has less work, before the peer is of no use to us.
 ///
 /// Nodes of this network do not follow reorganisations deeper than this.
@@ -208,22 +211,51 @@ impl<P: Copy + Ord> Headers<P> {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        // While one peer answers, the others would only send the same again.
-        if self.sources.values().any(|source| matches!(source.state, State::Asked(_))) {
-            return None;
-        }
-        let waiting = self.sources.iter_mut().filter(|(_, source)| source.state == State::Waiting);
-        let (&peer, source) = waiting.min_by_key(|(_, source)| (source.silences, source.last.is_none()))?;
-        source.state = State::Asked(now);
-        let mut locator: Vec<BlockHash> = source.last.map(|(_, hash)| hash).into_iter().collect();
-        locator.extend(self.chain.locator());
-        locator.dedup();
-        if let (MAX_LOCATOR.., Some(&oldest)) = (locator.len(), locator.last()) {
-            // The genesis block is what every peer shares, so it stays whatever else has to go.
-            locator.truncate(MAX_LOCATOR - 1);
-            locator.push(oldest);
+        let (&peer, source) = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.state == State::Waiting && self.may_ask(source))
+            .min_by_key(|(_, source)| (source.silences, source.last.is_none()))?;
+        let locator = self.locator(source.last);
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.state = State::Asked(now);
         }
         Some(HeaderAction::Ask { peer, locator })
+    }
+
+    /// Returns whether a question would bring more than what another peer is just sending.
+    ///
+    /// One peer at a time is followed along its chain. Once somebody has told all, the others are only asked whether they have
+    /// more, which they can be together.
+    fn may_ask(&self, source: &Source) -> bool {
+        let asked = || self.sources.values().filter(|other| matches!(other.state, State::Asked(_)));
+        let someone_is_done = self.sources.values().any(|other| other.state == State::Done);
+        match source.last {
+            None if someone_is_done => asked().count() < MAX_PROBES,
+            None => asked().count() == 0,
+            Some(_) => asked().all(|other| other.last.is_none()),
+        }
+    }
+
+    /// Returns the locator for a peer that sent `last` as the last header so far.
+    ///
+    /// Peers go on from the first hash they know, so that header stands where its height belongs, or first if it is on a branch
+    /// of its own.
+    fn locator(&self, last: Option<(u32, BlockHash)>) -> Vec<BlockHash> {
+        let mut locator = self.chain.locator();
+        if let Some((height, hash)) = last {
+            let is_below = |other: &BlockHash| self.chain.height_of(*other).is_some_and(|other| other <= height);
+            let on_best = self.chain.height_of(hash).is_some();
+            let place = if on_best { locator.iter().position(is_below).unwrap_or(0) } else { 0 };
+            if locator.get(place) != Some(&hash) {
+                locator.insert(place, hash);
+            }
+        }
+        if locator.len() > MAX_LOCATOR {
+            // The genesis block is what every peer shares, so it stays whatever else has to go.
+            locator.remove(MAX_LOCATOR - 1);
+        }
+        locator
     }
 
     /// Returns when [`Self::handle_timeout`] has something to do.

@@ -96,8 +96,10 @@ struct Run<Id, S, T, F> {
     events: FuturesUnordered<BoxFuture<'static, Event<Id>>>,
     asks: BTreeMap<AskId, AbortHandle>,
     header_asks: BTreeMap<Id, AbortHandle>,
-    /// When peers were last asked for their tips from the beginning.
+    /// When all peers were last asked for their tips.
     round_at: Duration,
+    /// Whether anything has come since.
+    moved: bool,
     tip: Option<Tip>,
     /// The last height handed to the writer.
     handed: Option<u32>,
@@ -143,6 +145,7 @@ where
             asks: BTreeMap::new(),
             header_asks: BTreeMap::new(),
             round_at: Duration::ZERO,
+            moved: false,
             tip,
             handed: tip.map(|tip| tip.height),
             cut: None,
@@ -231,6 +234,7 @@ where
         };
         let change = self.headers.handle_headers(peer, &headers);
         if change.new > 0 {
+            self.moved = true;
             self.useful.insert(peer);
             let (height, _) = self.headers.chain().tip();
             (self.progress)(Progress::Headers { height });
@@ -252,6 +256,7 @@ where
 
     fn handle_written(&mut self, written: Written) {
         self.writing = false;
+        self.moved = true;
         self.tip = written.tip;
         self.blocks += written.blocks;
         self.bytes += written.bytes as u64;
@@ -371,8 +376,8 @@ where
         let Some(tip) = self.tip.filter(|tip| tip.hash == hash && self.headers.is_done()) else {
             return Ok(None);
         };
-        if now >= self.round_at + FRESH {
-            self.round_at = now;
+        if self.moved && now >= self.round_at + FRESH {
+            (self.round_at, self.moved) = (now, false);
             self.headers.ask_again();
             self.ask_for_headers(now);
             return Ok(None);
@@ -408,7 +413,7 @@ where
         self.until.map_or(tip, |until| until.min(tip))
     }
 
-    async fn flush(&self) -> Result<(), SyncError> {
+    async fn flush(&mut self) -> Result<(), SyncError> {
         let store = Arc::clone(&self.store);
         off_thread(move || store.flush()).await?.map_err(SyncError::Store)
     }

@@ -212,6 +212,38 @@ fn adversary_22_a_silent_peer_is_passed_over_within_seconds_and_then_let_go_of()
 }
 
 #[test]
+fn adversary_22_many_silent_peers_are_waited_for_together() {
+    let chain = chain(500, 0);
+    let mut peers = vec![(Habit::Honest, chain.clone())];
+    peers.extend((0..6).map(|_| (Habit::Silent, Vec::new())));
+    let mut world = World::new(None, peers);
+    world.run();
+    assert_eq!(world.tip(), tip_of(&chain));
+    assert_eq!(world.now, Duration::from_secs(5));
+}
+
+#[test]
+fn a_peer_goes_on_from_the_highest_header_it_shares() {
+    let all = chain(1000, 0);
+    let mut headers: Headers<usize> = Headers::new(HeaderChain::new(Network::Regtest), None);
+    headers.handle_joined(0);
+    let checked = |range: std::ops::Range<usize>| {
+        let part = all[range].iter().map(|block| block.header().clone()).collect();
+        verify::headers(Network::Regtest, part).unwrap()
+    };
+    for (hash, header) in all[1..].iter().map(|block| (block.hash(), block.header())) {
+        headers.chain.insert(header, hash).unwrap();
+    }
+    for (last, end) in [(0, 161), (160, 321), (320, 401)] {
+        let Some(HeaderAction::Ask { locator, .. }) = headers.poll_action(Duration::ZERO) else { panic!() };
+        let heights: Vec<u32> = locator.iter().map(|hash| headers.chain.height_of(*hash).unwrap()).collect();
+        assert!(heights.is_sorted_by(|a, b| a > b), "{heights:?}");
+        assert!(last == 0 || locator.contains(&all[last].hash()));
+        headers.handle_headers(0, &checked(last + 1..end));
+    }
+}
+
+#[test]
 fn nothing_is_asked_for_beyond_the_goal() {
     let all = chain(1000, 0);
     let mut world = World::new(Some(200), vec![(Habit::Honest, all.clone()), (Habit::Honest, all)]);

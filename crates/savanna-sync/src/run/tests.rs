@@ -33,6 +33,11 @@ fn peers_of(chain: &[Block], habits: impl IntoIterator<Item = Habit>) -> (Vec<Pe
     (peers, closed)
 }
 
+/// Takes nothing that could not be spawned.
+fn sendable<T: Future + Send>(future: T) -> T {
+    future
+}
+
 fn branch(trunk: &[Block], fork: usize, count: u32) -> Vec<Block> {
     let branch = extend(&trunk[fork], u32::try_from(fork).unwrap(), count, 50, 9);
     trunk[..=fork].iter().cloned().chain(branch).collect()
@@ -44,7 +49,8 @@ async fn f8_a_chain_comes_from_all_peers_and_is_kept_whole() {
     let (peers, closed) = peers_of(&chain, [honest(), honest(), honest()]);
     let store = memory();
     let mut told = Vec::new();
-    let summary = sync(peers, Arc::clone(&store), Options::default(), |progress| told.push(progress)).await.unwrap();
+    let run = sync(peers, Arc::clone(&store), Options::default(), |progress| told.push(progress));
+    let summary = sendable(run).await.unwrap();
     assert_eq!(store.blocks(), chain);
     assert_eq!((summary.tip_height, summary.tip_hash), (1500, chain[1500].hash()));
     assert_eq!(summary.blocks, 1501);
