@@ -1,0 +1,131 @@
+//! `savanna sync`: the chain, fetched from peers, verified and kept.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use futures_util::future::join_all;
+use savanna_net::{
+    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, PeerId, Tasks, resolve,
+};
+use savanna_store::BlockStore;
+use savanna_sync::{Options, Peer, Summary};
+use savanna_wire::Network;
+use tokio::signal::unix::{SignalKind, signal};
+use tower::{Service as _, ServiceExt as _};
+
+use super::summary::Outcome;
+use crate::cli::{SyncArgs, Target};
+
+mod progress;
+
+use progress::Reporter;
+
+/// How long connections have to end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Fetches up to the tip, and prints where that is.
+pub(crate) async fn run(args: SyncArgs) -> anyhow::Result<()> {
+    let store = open(&args.dir, args.network).await?;
+    let reporter = Reporter::new();
+    let tasks = Tasks::new();
+    let peers = connect_all(&args.peers, args.network, &tasks, &reporter).await?;
+    let result = fetch(peers, Arc::clone(&store), args.until, &reporter).await;
+    reporter.finish();
+    tasks.shutdown(DRAIN).await;
+    let summary = result?;
+    if args.json {
+        println!("{}", serde_json::to_string(&Outcome::from(&summary))?);
+    } else {
+        println!("{}", to_text(&summary));
+    }
+    Ok(())
+}
+
+async fn open(dir: &Path, network: Network) -> anyhow::Result<Arc<BlockStore>> {
+    let path = dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || BlockStore::open(&path, network)).await?;
+    Ok(Arc::new(opened.with_context(|| format!("{} cannot hold the chain", dir.display()))?))
+}
+
+/// Connects to every peer at once. Those that fail are told of; that all fail is an error.
+async fn connect_all(
+    targets: &[Target],
+    network: Network,
+    tasks: &Tasks,
+    reporter: &Reporter,
+) -> anyhow::Result<Vec<Client>> {
+    let handshake = Handshake::new(NodeConfig::new(network), Nil, Clock::start(), tasks.spawner());
+    let tries = targets.iter().map(|target| {
+        let handshake = handshake.clone();
+        async move { (target, connect(target, network, handshake).await) }
+    });
+    let (mut clients, mut failures) = (Vec::new(), Vec::new());
+    for (target, result) in join_all(tries).await {
+        match result {
+            Ok(client) => clients.push(client),
+            Err(error) => failures.push(format!("{target}: {error:#}")),
+        }
+    }
+    if clients.is_empty() {
+        return Err(anyhow!("no peer could be reached: {}", failures.join("; ")));
+    }
+    failures.iter().for_each(|failure| reporter.line(&format!("peer not reached: {failure}")));
+    Ok(clients)
+}
+
+async fn connect(target: &Target, network: Network, mut handshake: Handshake<Nil>) -> anyhow::Result<Client> {
+    let mut last = None;
+    for address in resolve(&target.to_string(), network.default_port(), LOOKUP_DEADLINE).await? {
+        match Connector::direct().oneshot(address.into()).await {
+            Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
+                Ok(client) => return Ok(client),
+                Err(error) => last = Some(anyhow::Error::new(error)),
+            },
+            Err(error) => last = Some(anyhow::Error::new(error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow!("it has no address")))
+}
+
+/// Synchronises until it is done or somebody interrupts it.
+async fn fetch(
+    clients: Vec<Client>,
+    store: Arc<BlockStore>,
+    until: Option<u32>,
+    reporter: &Reporter,
+) -> anyhow::Result<Summary> {
+    let names = clients.iter().map(|client| (client.id(), client.peer_addr())).collect();
+    let peers = clients.into_iter().map(peer).collect();
+    let options = Options { until, ..Options::default() };
+    let synchronising = savanna_sync::sync(peers, Arc::clone(&store), options, |event| reporter.show(&event, &names));
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
+    tokio::select! {
+        result = synchronising => Ok(result?),
+        _ = tokio::signal::ctrl_c() => Err(interrupted(store).await?),
+        _ = terminate.recv() => Err(interrupted(store).await?),
+    }
+}
+
+fn peer(client: Client) -> Peer<PeerId, Client> {
+    let closer = client.clone();
+    Peer::new(client.id(), client, move |reason| closer.close(reason))
+}
+
+/// Makes durable what is there, and says how to go on.
+async fn interrupted(store: Arc<BlockStore>) -> anyhow::Result<anyhow::Error> {
+    let tip = tokio::task::spawn_blocking(move || store.flush().map(|()| store.tip())).await??;
+    let height = tip.map_or_else(|| "before the first block".to_owned(), |tip| format!("at height {}", tip.height));
+    Ok(anyhow!("interrupted {height}; the same command goes on from there"))
+}
+
+fn to_text(summary: &Summary) -> String {
+    let Summary { tip_height, tip_hash, blocks, peers, refetched, .. } = summary;
+    let (megabytes, seconds) = (summary.bytes as f64 / 1e6, summary.seconds());
+    let again = if *refetched == 0 { String::new() } else { format!(", {refetched} of them asked for twice") };
+    format!(
+        "at the tip: height {tip_height}, {tip_hash}\n\
+         fetched {blocks} blocks ({megabytes:.1} MB) from {peers} peers in {seconds:.1} s{again}"
+    )
+}

@@ -1,0 +1,147 @@
+//! What the tests of the command share: running it, and a real zebrad to run it against.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Prepares the command under test.
+pub(crate) fn savanna(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_savanna"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs the command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    savanna(arguments).output().unwrap()
+}
+
+/// Reads the last line of standard output as JSON.
+pub(crate) fn last_json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}; stderr: {}", stderr(output)))
+}
+
+/// Returns standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Finds a port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A zebrad on a regtest of its own, ended when dropped.
+pub(crate) struct Zebrad {
+    process: Child,
+    rpc: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Zebrad {
+    /// Starts the binary that `SAVANNA_ZEBRAD` names, with the activation heights given as TOML lines.
+    ///
+    /// Without the variable there is no such peer, and the caller's test has nothing to test.
+    pub(crate) fn start(activation_heights: &str) -> Option<Self> {
+        let Some(binary) = std::env::var_os("SAVANNA_ZEBRAD").map(PathBuf::from) else {
+            eprintln!("SKIPPED: SAVANNA_ZEBRAD names no zebrad, so nothing was tried against one");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (peer, rpc) = (free_address(), free_address());
+        let config = dir.path().join("zebrad.toml");
+        std::fs::write(&config, zebrad_config(peer, rpc, activation_heights)).unwrap();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        let process = Command::new(binary)
+            .arg("-c")
+            .arg(&config)
+            .arg("start")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let zebrad = Self { process, rpc, peer, _dir: dir };
+        zebrad.wait_until_up();
+        Some(zebrad)
+    }
+
+    fn wait_until_up(&self) {
+        let began = Instant::now();
+        while self.try_call("getblockchaininfo", &json!([])).is_none() || TcpStream::connect(self.peer).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(90), "zebrad did not come up in 90 seconds");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Mines blocks, at most 500 a call to the node.
+    pub(crate) fn mine(&self, mut blocks: u32) {
+        while blocks > 0 {
+            let batch = blocks.min(500);
+            self.call("generate", &json!([batch]));
+            blocks -= batch;
+        }
+    }
+
+    /// Calls a method of the node's RPC interface.
+    pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|| panic!("zebrad did not answer {method}"))
+    }
+
+    fn try_call(&self, method: &str, params: &Value) -> Option<Value> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let mut stream = TcpStream::connect(self.rpc).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: zebrad\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let value: Value = serde_json::from_str(body).ok()?;
+        value.get("result").cloned()
+    }
+}
+
+impl Drop for Zebrad {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
+fn zebrad_config(peer: SocketAddr, rpc: SocketAddr, activation_heights: &str) -> String {
+    format!(
+        r#"
+[network]
+network = "Regtest"
+listen_addr = "{peer}"
+cache_dir = false
+max_connections_per_ip = 100
+[network.testnet_parameters.activation_heights]
+{activation_heights}
+[mining]
+miner_address = "t27eWDgjFYJGVXmzrXeVjnb5J3uXDM9xH9v"
+[state]
+ephemeral = true
+[rpc]
+listen_addr = "{rpc}"
+enable_cookie_auth = false
+"#
+    )
+}
