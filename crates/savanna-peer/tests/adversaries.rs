@@ -180,6 +180,14 @@ fn adversary_17_an_inv_flood_meets_flat_memory_and_then_the_budget() {
 }
 
 #[test]
+fn adversary_17_news_that_may_be_an_answer_is_charged_as_well() {
+    let mut puppet = ready(Direction::Inbound);
+    puppet.ask(Request::FindBlocks { locator: vec![], stop: None });
+    puppet.hear();
+    assert!(flood(&mut puppet, &frame(&inv([name(1)])), 10_000) < 2_100);
+}
+
+#[test]
 fn adversary_18_asking_much_and_reading_nothing_ends_at_the_write_deadline() {
     let mut puppet = ready(Direction::Inbound);
     let sixty_kilobytes = |_: &Request| Response::Blocks(Partial::complete(vec![block(1, 60_000)]));
@@ -196,6 +204,23 @@ fn adversary_18_asking_much_and_reading_nothing_ends_at_the_write_deadline() {
     let reason = CloseReason::TimedOut(Timer::Write);
     assert_eq!(puppet.events(), [Event::Closed(reason.clone())]);
     assert!(reason.is_transient());
+}
+
+#[test]
+fn adversary_18_pings_and_long_questions_wait_as_well_and_are_few() {
+    let mut puppet = ready(Direction::Inbound);
+    puppet.say(&Message::GetData(Bounded::truncated((0..2).map(name).collect())));
+    let two_megabytes = |_: &Request| Response::Blocks(Partial::complete(vec![block(1, 1_900_000)]));
+    serve(&mut puppet, two_megabytes);
+    let taken = (0..1_000).take_while(|_| puppet.say(&Message::Ping(1)) != Step::Blocked).count();
+    assert!(taken < 600, "{taken} pings");
+
+    let mut puppet = ready(Direction::Inbound);
+    let taken = (0..1_000).take_while(|_| puppet.say(&Message::GetBlocks(search())) != Step::Blocked).count();
+    assert!(taken < 100, "{taken} locators of 3 kB");
+    assert!(puppet.session.buffered_bytes() < 300 * 1024);
+    assert_eq!(serve(&mut puppet, |_| Response::Nil).0, taken + 1);
+    assert!(puppet.session.buffered_bytes() < 1024);
 }
 
 #[test]

@@ -165,12 +165,14 @@ fn a_ping_behind_a_question_is_answered_behind_its_answer() {
     puppet.say(&Message::Ping(2));
     assert_eq!(puppet.hear(), []);
     let questions = asked(&mut puppet);
-    let answer = |number| Response::Blocks(Partial::complete(vec![block(number, 10)]));
+    let answer = |number| Response::Blocks(Partial::complete(vec![block(number, 10_000)]));
     puppet.session.respond(questions[1].0, answer(2));
     assert_eq!(puppet.hear(), []);
+    assert!(puppet.session.buffered_bytes() > 10_000);
     puppet.session.respond(questions[0].0, answer(1));
-    let expected = [Message::Block(block(1, 10)), Message::Pong(1), Message::Block(block(2, 10)), Message::Pong(2)];
-    assert_eq!(puppet.hear(), expected);
+    let [one, two] = [1, 2].map(|number| Message::Block(block(number, 10_000)));
+    assert_eq!(puppet.hear(), [one, Message::Pong(1), two, Message::Pong(2)]);
+    assert_eq!(puppet.session.buffered_bytes(), 0);
 }
 
 #[test]
