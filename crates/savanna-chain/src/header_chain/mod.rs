@@ -377,3 +377,38 @@ impl Iterator for Ancestors<'_> {
         Some((height, self.chain.entry_at(height)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use savanna_wire::{MerkleRoot, Solution};
+
+    use super::*;
+
+    #[test]
+    fn a_switch_leaves_nothing_behind_in_the_index() {
+        let mut header = BlockHeader {
+            version: 4,
+            previous: BlockHash::ZERO,
+            merkle_root: MerkleRoot::default(),
+            commitment: [0; 32],
+            time: 0,
+            bits: ProofOfWork::limit_bits(Network::Regtest),
+            nonce: [0; 32],
+            solution: Solution::new(vec![0; Solution::REGTEST_LEN]).unwrap(),
+        };
+        let mut chain = HeaderChain::new(Network::Regtest);
+        let genesis = chain.tip().1;
+        for (branch, length) in [(1, 600), (2, 601), (3, 700)] {
+            header.previous = genesis;
+            for number in 0..length {
+                header.time = number;
+                header.commitment[0] = branch;
+                let hash = header.hash();
+                chain.insert(&header, hash).unwrap();
+                header.previous = hash;
+            }
+            assert_eq!((chain.tip().0, chain.index.len()), (length, chain.best.len()));
+            assert_eq!(chain.milestones.len(), chain.best.len().div_ceil(MILESTONE));
+        }
+    }
+}

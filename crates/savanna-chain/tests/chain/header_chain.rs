@@ -267,6 +267,21 @@ fn a_chain_on_a_later_root_knows_nothing_below_it() {
 }
 
 #[test]
+fn restored_headers_make_the_chain_that_inserted_ones_made() {
+    let mut inserted = HeaderChain::new(Network::Regtest);
+    let genesis = inserted.tip().1;
+    extend(&mut inserted, 0, 700, genesis, EASY);
+    extend(&mut inserted, 700, 50, name(699), HARD);
+    let mut restored = HeaderChain::new(Network::Regtest);
+    (1..=750).for_each(|height| restored.restore(inserted.entry_at(height).unwrap()));
+    assert_eq!((restored.tip(), restored.work()), (inserted.tip(), inserted.work()));
+    assert_eq!(restored.locator(), inserted.locator());
+    let next = insert(&mut restored, 900, name(100), HARD);
+    assert_eq!((next, insert(&mut inserted, 900, name(100), HARD)), (Ok(Inserted::Forked), Ok(Inserted::Forked)));
+    assert_eq!(restored.hashes_after(genesis, name(749), 1_000), inserted.hashes_after(genesis, name(749), 1_000));
+}
+
+#[test]
 fn bits_that_name_no_target_and_orphans_leave_no_trace() {
     let mut chain = HeaderChain::new(Network::Regtest);
     let genesis = chain.tip().1;
@@ -329,4 +344,24 @@ fn adversary_19_one_endless_branch_of_low_work_stops_growing() {
     let better = insert(&mut chain, 700_000, name(1_900), HARD);
     assert_eq!(better, Ok(Inserted::Forked), "a branch with more work displaces the end of the flood");
     assert!(!chain.contains(name(100_000 + most - 1)));
+}
+
+#[test]
+fn adversary_19_a_switch_away_from_a_long_chain_keeps_the_room_bounded() {
+    let most = u32::try_from(MAX_SIDE_HEADERS).unwrap();
+    let mut chain = HeaderChain::new(Network::Regtest);
+    let genesis = chain.tip().1;
+    extend(&mut chain, 0, 2_000, genesis, EASY);
+    for number in 0..most {
+        insert(&mut chain, 100_000 + number, name(number % 900), EASY).unwrap();
+    }
+    let inserted = extend(&mut chain, 200_000, 63, name(999), HARD);
+    assert_eq!(inserted, Inserted::NewBest { fork_height: 1_000, disconnected: 1_000 });
+    assert_eq!(chain.side_len(), MAX_SIDE_HEADERS, "63 places became free, 1000 were asked for");
+    assert!(chain.contains(name(1_999)), "the chain that was best outlives lesser branches");
+    for number in 0..50 {
+        assert_eq!(insert(&mut chain, 300_000 + number, name(200_060), EASY), Ok(Inserted::Forked));
+        assert_eq!(chain.side_len(), MAX_SIDE_HEADERS);
+    }
+    assert!(chain.contains(name(1_999)));
 }
