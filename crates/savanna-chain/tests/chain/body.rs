@@ -206,6 +206,9 @@ fn the_first_transaction_is_the_coinbase_and_no_other_is() {
     assert_eq!(check(&[payment(4)]), Err(BlockError::NoCoinbase));
     let second = coinbase(4, &[0x53, 1], 0);
     assert_eq!(check(&[good.clone(), payment(4), second]), Err(BlockError::SecondCoinbase { index: 2 }));
+    let mut spending = good.clone();
+    spending[8 + 1 + 32..][..4].fill(0);
+    assert_eq!(check(&[spending]), Err(BlockError::NoCoinbase), "output 0 of a transaction named zero");
     assert_eq!(check(&[]), Err(BlockError::Empty));
     for error in [BlockError::NoCoinbase, BlockError::SecondCoinbase { index: 2 }, BlockError::Empty] {
         assert!(!error.is_mutation(), "the header commits to it");
