@@ -65,7 +65,7 @@ pub struct Summary {
     pub bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// How many peers gave headers or blocks.
+    /// How many peers answered and were not let go of for a fault.
     pub peers: usize,
     /// How many blocks were asked for again because a peer sent a wrong one, stalled, or went.
     pub refetched: u64,

@@ -109,7 +109,8 @@ struct Run<Id, S, T, F> {
     unflushed: u64,
     blocks: u64,
     bytes: u64,
-    useful: BTreeSet<Id>,
+    /// Peers that answered, but for those let go of.
+    answered: BTreeSet<Id>,
     /// How many peers went, and how many of them because of invalid headers.
     gone: (usize, usize),
     progress: F,
@@ -153,7 +154,7 @@ where
             unflushed: 0,
             blocks: 0,
             bytes: 0,
-            useful: BTreeSet::new(),
+            answered: BTreeSet::new(),
             gone: (0, 0),
             progress,
         };
@@ -215,7 +216,7 @@ where
         match result {
             Ok(answer) => {
                 if answer.found.iter().any(|(_, verdict)| verdict.is_ok()) {
-                    self.useful.insert(peer);
+                    self.answered.insert(peer);
                 }
                 self.download.handle_answer(ask, answer, at.duration_since(self.started));
             }
@@ -233,9 +234,9 @@ where
             Err(_) => return self.remove(peer, Gone::Closed),
         };
         let change = self.headers.handle_headers(peer, &headers);
+        self.answered.insert(peer);
         if change.new > 0 {
             self.moved = true;
-            self.useful.insert(peer);
             let (height, _) = self.headers.chain().tip();
             (self.progress)(Progress::Headers { height });
         }
@@ -402,6 +403,9 @@ where
                 (peer.close)(CloseReason::Local(LocalReason::Evicted));
             }
         }
+        if why != Gone::Closed {
+            self.answered.remove(&id);
+        }
         self.gone.0 += 1;
         self.gone.1 += usize::from(why == Gone::Headers(HeaderFault::Invalid));
         (self.progress)(Progress::PeerGone { peer: id, why });
@@ -425,7 +429,7 @@ where
             blocks: self.blocks,
             bytes: self.bytes,
             elapsed: self.now(),
-            peers: self.useful.len(),
+            peers: self.answered.len(),
             refetched: self.download.refetched(),
         }
     }

@@ -87,6 +87,7 @@ async fn adversaries_21_and_22_cost_the_liar_and_the_staller_their_places_and_th
     let summary = sync(peers, Arc::clone(&store), Options::default(), note).await.unwrap();
     assert_eq!(store.blocks(), chain);
     assert!(summary.refetched >= 2, "{}", summary.refetched);
+    assert_eq!(summary.peers, 3, "the liar and the staller do not count");
     assert_eq!(gone, [(0, Gone::Blocks(Fault::WrongBody)), (1, Gone::Blocks(Fault::Stalled))].into());
     let expected =
         [(0, CloseReason::Misbehaved(Offence::InvalidAnswer)), (1, CloseReason::Local(LocalReason::Evicted))];
