@@ -150,3 +150,25 @@ fn mempool_ids_are_the_next_transactions_announced_or_none() {
     puppet.answer_pings();
     assert_eq!(ended(&mut puppet), [(silent, Ok(Response::TransactionIds(vec![])))]);
 }
+
+#[test]
+fn a_peer_that_takes_its_time_for_addresses_answers_the_next_question() {
+    let mut puppet = ready();
+    let first = puppet.ask(Request::Peers);
+    puppet.answer_pings();
+    puppet.pass(2 * SECOND);
+    assert_eq!(ended(&mut puppet), [(first, Ok(Response::Peers(vec![])))]);
+    let second = puppet.ask(Request::Peers);
+    puppet.say(&addr(0..5));
+    assert_eq!(ended(&mut puppet), [(second, Ok(Response::Peers((0..5).map(address).collect())))]);
+}
+
+#[test]
+fn f10_transactions_listed_for_a_cancelled_question_are_news() {
+    let mut puppet = ready();
+    let cancelled = puppet.ask(Request::MempoolIds);
+    puppet.session.cancel(cancelled);
+    let ids = vec![transaction_id(b"a").unwrap()];
+    puppet.say(&inv(ids.iter().copied().map(Inventory::from)));
+    assert_eq!(puppet.events(), [Event::Gossip(Gossip::Transactions(ids))]);
+}

@@ -180,3 +180,15 @@ fn adversary_22_a_peer_that_never_delivers_costs_a_deadline_and_no_more() {
     assert_eq!(ended(&mut puppet), [(stalled, timed_out.clone()), (headers, timed_out)]);
     assert!(!puppet.session.is_closed(), "whether it keeps its place is for others to say");
 }
+
+#[test]
+fn nothing_is_told_to_a_peer_that_does_not_read() {
+    let mut puppet = ready();
+    let large = savanna_wire::Transaction::new(vec![0; 1_900_000].into()).unwrap();
+    puppet.ask(Request::PushTransaction(large));
+    let news = Request::AdvertiseBlock(header(1).hash());
+    let busy = puppet.session.request(news.clone(), puppet.now).unwrap_err();
+    assert_eq!(busy.0, RequestKind::AdvertiseBlock);
+    puppet.hear();
+    puppet.ask(news);
+}
