@@ -284,3 +284,55 @@ fn adversary_27_a_kill_in_mid_write_loses_nothing_that_was_flushed() {
         assert_eq!(previous, tip.hash);
     }
 }
+
+/// Names the directory that a re-executed test process writes to until its disk is full.
+const FULL_DIR: &str = "SAVANNA_STORE_TEST_FULL_DIR";
+
+/// Appends until the disk refuses, and sees that the handle then takes no more.
+fn write_until_full(dir: &Path) {
+    let store = open(dir);
+    let mut parent = genesis();
+    let write = |run: &[Block]| store.append(run).and_then(|_| store.flush());
+    let mut result = write(std::slice::from_ref(&parent));
+    while result.is_ok() {
+        println!("flushed {}", store.tip().unwrap().height);
+        let run = extend(&parent, 20, 60_000, 3);
+        result = write(&run);
+        parent = run[19].clone();
+    }
+    let refusal = result.unwrap_err();
+    assert!(matches!(refusal, StoreError::Io(_)), "{refusal}");
+    assert!(matches!(store.append(&[parent]), Err(StoreError::Failed)));
+    assert!(matches!(store.truncate(None), Err(StoreError::Failed)));
+    assert!(matches!(store.flush(), Err(StoreError::Failed)));
+    println!("full");
+}
+
+#[cfg(unix)]
+#[test]
+fn adversary_27_a_full_disk_is_an_error_and_what_was_flushed_is_there_once_it_has_room() {
+    if let Some(dir) = std::env::var_os(FULL_DIR) {
+        return write_until_full(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "blocks::tests::adversary_27_a_full_disk_is_an_error_and_what_was_flushed_is_there_once_it_has_room";
+    // The journal may grow to its 64 MiB and no further: writing beyond is an error instead of a signal.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 131072; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(FULL_DIR, dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("full\n"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let flushed: u32 = said.lines().filter_map(|line| line.split_once("flushed ")?.1.parse().ok()).last().unwrap();
+    assert!(flushed > 900, "{flushed}");
+    let store = open(dir.path());
+    let tip = store.tip().unwrap();
+    assert!(tip.height >= flushed);
+    let last = store.block(tip.height).unwrap().unwrap();
+    store.append(&extend(&last, 20, 60_000, 3)).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.index_from(0).map(Result::unwrap).count(), usize::try_from(tip.height).unwrap() + 21);
+}
