@@ -326,7 +326,7 @@ fn adversary_27_a_full_disk_is_an_error_and_what_was_flushed_is_there_once_it_ha
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("full\n"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let flushed: u32 = said.lines().filter_map(|line| line.split_once("flushed ")?.1.parse().ok()).last().unwrap();
+    let flushed: u32 = said.lines().rev().find_map(|line| line.split_once("flushed ")?.1.parse().ok()).unwrap();
     assert!(flushed > 900, "{flushed}");
     let store = open(dir.path());
     let tip = store.tip().unwrap();
