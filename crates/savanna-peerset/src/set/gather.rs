@@ -150,6 +150,8 @@ impl Gather {
 
     /// Notes that a stream's reader took so many bytes.
     pub(super) const fn taken(&mut self, bytes: u64) {
+        // What is asked for in the room that this makes has its time from here on.
+        self.moved |= self.held > 0;
         self.held = self.held.saturating_sub(bytes);
     }
 

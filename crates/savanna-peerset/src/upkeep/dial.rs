@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
-use tower::{BoxError, Service};
+use tower::Service;
 
-use savanna_net::{Client, Connector, Handshake, HandshakeRequest, Slots};
-use savanna_peer::{CloseReason, Request, Response};
+use savanna_net::{Client, Connector, Handshake, HandshakeRequest, InboundService, Slots};
+use savanna_peer::CloseReason;
 use savanna_wire::PeerAddr;
 
 /// Why an address led to no peer.
@@ -42,10 +42,7 @@ impl<S> Dialer<S> {
     }
 }
 
-impl<S> Service<PeerAddr> for Dialer<S>
-where
-    S: Service<Request, Response = Response, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
-{
+impl<S: InboundService> Service<PeerAddr> for Dialer<S> {
     type Response = Client;
     type Error = DialFailure;
     type Future = BoxFuture<'static, Result<Client, DialFailure>>;
