@@ -37,13 +37,8 @@ impl Chain {
     /// Makes a chain of the genesis block and `count` more, each of up to `size` bytes.
     pub(crate) fn assemble(count: usize, size: usize) -> Result<Self> {
         let genesis = regtest_genesis_block().zcash_serialize_to_vec()?;
-        let mut chain = Self {
-            hashes: Vec::new(),
-            headers: Vec::new(),
-            frames: Vec::new(),
-            heights: BTreeMap::new(),
-            bytes: 0,
-        };
+        let mut chain =
+            Self { hashes: Vec::new(), headers: Vec::new(), frames: Vec::new(), heights: BTreeMap::new(), bytes: 0 };
         chain.push(Block::new(genesis.into())?);
         let pool = Pool::of_vectors();
         for height in 1..=count {

@@ -117,13 +117,17 @@ impl Report {
         if self.quick {
             out.push_str("A quick run: small and few samples, good for nothing but showing that the bench runs.\n\n");
         }
-        out.push_str("Medians. `× theirs` is how many times as good as theirs ours is; `of limit` is ours over the limit.\n\n");
+        out.push_str(
+            "Medians. `× theirs` is how many times as good as theirs ours is; `of limit` is ours over the limit.\n\n",
+        );
         out.push_str("| what | unit | Savanna | Zebra 15.0.0 | limit | × theirs | of limit | goal |\n");
         out.push_str("|---|---|---:|---:|---:|---:|---:|---|\n");
         for row in &self.rows {
             let _ = writeln!(out, "{}", row.markdown());
         }
-        out.push('\n');
+        let held = self.rows.iter().filter(|row| !row.goals.is_empty());
+        let met = held.clone().filter(|row| row.is_met()).count();
+        let _ = writeln!(out, "\nGoals are met in {met} of {} rows that have any.\n", held.count());
         for row in self.rows.iter().filter(|row| !row.note.is_empty()) {
             let _ = writeln!(out, "- {}: {}", row.name, row.note);
         }

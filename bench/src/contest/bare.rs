@@ -1,12 +1,15 @@
-//! The physical limit: sockets, and nothing that is looked at.
+//! The physical limit: sockets, the hashing that cannot be left out, and files.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
-use savanna_wire::{BlockHash, Bounded, Inventory, Message, encode};
+use savanna_wire::{BlockHash, Bounded, Inventory, Message, encode, sha256d};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Fetched, Pings, median_micros};
@@ -18,11 +21,14 @@ use crate::measure::Stopwatch;
 const BATCH: usize = 16;
 const PIPELINED: usize = 3;
 
+/// What is read and written at once.
+const BUFFER: usize = 256 * 1024;
+
 /// The bytes before each payload.
 const FRAME_HEADER: usize = 24;
 
 /// Receives blocks with one thread a peer, each an equal part of them.
-pub(super) fn fetch(hashes: &[BlockHash], peers: &[SocketAddr]) -> Result<Fetched> {
+pub(super) fn fetch(hashes: &[BlockHash], dir: &Path, peers: &[SocketAddr]) -> Result<Fetched> {
     let streams = peers.iter().map(|peer| {
         let stream = TcpStream::connect(peer)?;
         stream.set_nodelay(true)?;
@@ -31,56 +37,48 @@ pub(super) fn fetch(hashes: &[BlockHash], peers: &[SocketAddr]) -> Result<Fetche
     });
     let streams = streams.collect::<Result<Vec<_>>>()?;
     let watch = Stopwatch::start();
-    let parts = hashes.chunks(hashes.len().div_ceil(peers.len()));
+    let parts = hashes.chunks(hashes.len().div_ceil(peers.len())).enumerate();
     thread::scope(|scope| {
-        let parts: Vec<_> =
-            parts.zip(streams).map(|(part, stream)| scope.spawn(move || receive(part, stream))).collect();
+        let parts: Vec<_> = parts
+            .zip(streams)
+            .map(|((number, part), stream)| {
+                scope.spawn(move || {
+                    receive(part, BufReader::with_capacity(BUFFER, stream), &dir.join(number.to_string()))
+                })
+            })
+            .collect();
         parts.into_iter().try_for_each(|part| part.join().map_err(|_| anyhow!("a receiver panicked"))?)
     })?;
     Ok(Fetched::new(watch.spent(), hashes.len()))
 }
 
-fn receive(hashes: &[BlockHash], mut stream: TcpStream) -> Result<()> {
+fn receive(hashes: &[BlockHash], mut stream: BufReader<TcpStream>, file: &Path) -> Result<()> {
     let mut asks = hashes.chunks(BATCH);
-    let mut ask = |stream: &mut TcpStream| -> Result<()> {
+    let mut ask = |mut stream: &TcpStream| -> Result<()> {
         let Some(hashes) = asks.next() else { return Ok(()) };
         let items = hashes.iter().map(|hash| Inventory::Block(*hash)).collect();
         let message = Message::GetData(Bounded::truncated(items));
         Ok(stream.write_all(&encode(&message, NETWORK.magic()).concat())?)
     };
     for _ in 0..PIPELINED {
-        ask(&mut stream)?;
+        ask(stream.get_ref())?;
     }
-    let mut buffer = vec![0; 256 * 1024];
-    // What is left of a payload, and the part of a frame header that has come.
-    let (mut payload, mut header, mut received) = (0_usize, Vec::with_capacity(FRAME_HEADER), 0_usize);
-    while received < hashes.len() {
-        let count = stream.read(&mut buffer)?;
-        ensure!(count > 0, "the farm hung up");
-        let mut rest = &buffer[..count];
-        while !rest.is_empty() {
-            if payload == 0 {
-                let taken = rest.len().min(FRAME_HEADER - header.len());
-                header.extend_from_slice(&rest[..taken]);
-                rest = &rest[taken..];
-                if header.len() == FRAME_HEADER {
-                    payload = u32::from_le_bytes([header[16], header[17], header[18], header[19]]) as usize;
-                    header.clear();
-                }
-                continue;
-            }
-            let taken = rest.len().min(payload);
-            payload -= taken;
-            rest = &rest[taken..];
-            if payload == 0 {
-                received += 1;
-                if received.is_multiple_of(BATCH) {
-                    ask(&mut stream)?;
-                }
-            }
+    let mut file = BufWriter::with_capacity(BUFFER, File::create(file)?);
+    let (mut header, mut payload) = ([0; FRAME_HEADER], Vec::new());
+    for received in 1..=hashes.len() {
+        stream.read_exact(&mut header)?;
+        let length = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+        payload.resize(length as usize, 0);
+        stream.read_exact(&mut payload)?;
+        ensure!(sha256d(&payload)[..4] == header[20..], "a wrong checksum");
+        // The ids of the transactions take one more pass.
+        black_box(sha256d(&payload));
+        file.write_all(&payload)?;
+        if received.is_multiple_of(BATCH) {
+            ask(stream.get_ref())?;
         }
     }
-    Ok(())
+    Ok(file.into_inner()?.sync_all()?)
 }
 
 /// Sends 32 bytes there and back on an async stream.

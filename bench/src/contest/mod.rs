@@ -9,6 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +18,8 @@ use savanna_wire::BlockHash;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Chain;
+use crate::farm::{Farm, PEERS};
 use crate::measure::Spent;
 
 /// How long a connection may take, counted from the dial.
@@ -46,10 +49,12 @@ pub(crate) enum Contest {
         /// Whom to fetch from.
         peers: Vec<SocketAddr>,
     },
-    /// Bare sockets: receives the same bytes, asked for in sixteens, and looks at nothing but frame headers.
+    /// Bare sockets and files: receives the same bytes, asked for in sixteens, hashes them twice and writes them.
     BareFetch {
         /// The file of the blocks' hashes.
         hashes: PathBuf,
+        /// The directory to write them to.
+        dir: PathBuf,
         /// Whom to fetch from.
         peers: Vec<SocketAddr>,
     },
@@ -63,6 +68,17 @@ pub(crate) enum Contest {
     OursIdle(Idle),
     /// zebra-network: holds connections that are idle.
     TheirsIdle(Idle),
+    /// Stands as the farm until it is ended, so that a contestant can be looked at by hand; prints the peers' addresses.
+    Farm {
+        /// How many blocks it has.
+        blocks: usize,
+        /// How many bytes a block has at most.
+        size: usize,
+        /// How many milliseconds each answer is held back.
+        delay: u64,
+        /// Where the blocks' hashes are written.
+        hashes: PathBuf,
+    },
 }
 
 /// Round trips to be measured.
@@ -108,12 +124,21 @@ impl Contest {
             Self::TheirsFetch { hashes, batch, peers } => {
                 print(async_main(theirs::fetch(&read_hashes(&hashes)?, batch, &peers))?)
             }
-            Self::BareFetch { hashes, peers } => print(bare::fetch(&read_hashes(&hashes)?, &peers)?),
+            Self::BareFetch { hashes, dir, peers } => print(bare::fetch(&read_hashes(&hashes)?, &dir, &peers)?),
             Self::OursPing(pings) => print(one_thread(ours::ping(&pings))?),
             Self::TheirsPing(pings) => print(one_thread(theirs::ping(&pings))?),
             Self::Echo(pings) => print(one_thread(bare::echo(&pings))?),
             Self::OursIdle(idle) => print(async_main(ours::idle(&idle))?),
             Self::TheirsIdle(idle) => print(async_main(theirs::idle(&idle))?),
+            Self::Farm { blocks, size, delay, hashes } => {
+                let chain = Arc::new(Chain::assemble(blocks, size)?);
+                write_hashes(&hashes, &chain.hashes[1..])?;
+                let farm = Farm::start(&chain, PEERS, Duration::from_millis(delay))?;
+                print(&farm.addresses)?;
+                loop {
+                    std::thread::park();
+                }
+            }
         }
     }
 }
@@ -121,7 +146,8 @@ impl Contest {
 /// Starts this binary as a contestant and returns what it prints.
 pub(crate) fn enter<T: DeserializeOwned>(name: &str, arguments: &[String]) -> Result<T> {
     let binary = std::env::current_exe()?;
-    let child = Command::new(binary).arg(name).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    let child =
+        Command::new(binary).arg(name).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     ensure!(child.status.success(), "the contestant {name} failed: {}", child.status);
     serde_json::from_slice(&child.stdout).with_context(|| format!("the contestant {name} said nothing to be read"))
 }

@@ -9,11 +9,9 @@ use anyhow::{Result, ensure};
 use crate::Options;
 use crate::chain::Chain;
 use crate::contest::{Fetched, enter, write_hashes};
-use crate::farm::Farm;
+use crate::farm::{Farm, PEERS};
 use crate::measure::Samples;
 use crate::table::{Better, Goal, Row};
-
-const PEERS: usize = 8;
 
 /// The delay that stands for a distance.
 const DELAY: Duration = Duration::from_millis(50);
@@ -50,7 +48,8 @@ impl Field {
     }
 
     fn bare(&self) -> Result<Fetched> {
-        self.enter("bare-fetch", &[self.hashes()])
+        let dir = tempfile::tempdir_in(self.dir.path())?;
+        self.enter("bare-fetch", &[self.hashes(), dir.path().display().to_string()])
     }
 
     fn hashes(&self) -> String {
@@ -94,7 +93,7 @@ fn near(options: &Options, field: &Field) -> Result<Vec<Row>> {
     }
     let title = title(&field.chain);
     let note = "Ours fetches headers too, verifies and stores; theirs receives, in sixteens; the limit receives with bare \
-                sockets and looks at nothing.";
+                sockets, hashes every byte twice by SHA-256 and writes it to a file.";
     Ok(vec![
         cpu.row(format!("{title}: processor time"), "CPU s", Better::Lower, vec![Goal::TimesTheirs(8.0)], note),
         wall.row(format!("{title}: rate"), "blocks/s", Better::Higher, vec![], ""),
@@ -105,8 +104,7 @@ fn near(options: &Options, field: &Field) -> Result<Vec<Row>> {
 fn far(options: &Options, field: &Field) -> Result<Vec<Row>> {
     let (mut singly, mut sixteens) = (Three::default(), Three::default());
     for _ in 0..options.samples() {
-        let (ours, one, sixteen, bare) =
-            (field.ours()?, field.theirs(1)?, field.theirs(SIXTEEN)?, field.bare()?);
+        let (ours, one, sixteen, bare) = (field.ours()?, field.theirs(1)?, field.theirs(SIXTEEN)?, field.bare()?);
         singly.push(rate(ours), rate(one), rate(bare));
         sixteens.push(rate(ours), rate(sixteen), rate(bare));
     }

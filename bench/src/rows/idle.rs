@@ -30,6 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         theirs: Some(theirs),
         limit: None,
         goals: vec![Goal::AtMost(16.0)],
-        note: "Growth of the resident memory, handshake and first ping included; what the kernel holds is not.".to_owned(),
+        note: "Growth of the resident memory, handshake and first ping included; what the kernel holds is not."
+            .to_owned(),
     }])
 }

@@ -1,11 +1,12 @@
 //! What depending on it costs: crates, and the time of a clean build.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::Options;
 use crate::measure::Samples;
@@ -16,17 +17,19 @@ const WHOLE: (&str, f64) = ("savanna-sync", 100.0);
 const NETWORK: (&str, f64) = ("savanna-net", 60.0);
 
 const THEIRS: &str = "zebra-network";
+const THEIR_VERSION: &str = "=15.0.0";
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
-    let theirs = crates(THEIRS)?;
+    let theirs = Alone::new(THEIRS)?;
+    let their_crates = theirs.crates()?;
     let mut rows = Vec::new();
     for (ours, most) in [WHOLE, NETWORK] {
         rows.push(Row {
             name: format!("Crates that {ours} brings, against {THEIRS}"),
             unit: "crates",
             better: Better::Lower,
-            ours: Samples(vec![crates(ours)?]),
-            theirs: Some(Samples(vec![theirs])),
+            ours: Samples(vec![Alone::new(ours)?.crates()?]),
+            theirs: Some(Samples(vec![their_crates])),
             limit: None,
             goals: vec![Goal::AtMost(most)],
             note: String::new(),
@@ -37,8 +40,8 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
             name: format!("Clean release build of {}, against {THEIRS}", WHOLE.0),
             unit: "s",
             better: Better::Lower,
-            ours: Samples(vec![build(WHOLE.0)?]),
-            theirs: Some(Samples(vec![build(THEIRS)?])),
+            ours: Samples(vec![Alone::new(WHOLE.0)?.build()?]),
+            theirs: Some(Samples(vec![theirs.build()?])),
             limit: None,
             goals: vec![Goal::TimesTheirs(3.0)],
             note: "Once each, by wall clock, with every core.".to_owned(),
@@ -47,27 +50,52 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn crates(package: &str) -> Result<f64> {
-    let tree = cargo(&["tree", "-p", package, "-e", "normal,build", "--prefix", "none", "--format", "{p}"])?.output()?;
-    ensure!(tree.status.success(), "cargo tree -p {package}: {}", String::from_utf8_lossy(&tree.stderr));
-    let text = String::from_utf8_lossy(&tree.stdout);
-    let names = text.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty());
-    Ok(names.collect::<BTreeSet<_>>().len() as f64)
+/// A package that depends on nothing but one other, so that nobody else's features are counted.
+struct Alone {
+    package: &'static str,
+    dir: tempfile::TempDir,
 }
 
-fn build(package: &str) -> Result<f64> {
-    let dir = tempfile::tempdir()?;
-    let target = dir.path().display().to_string();
-    cargo(&["fetch"])?.status()?;
-    let before = Instant::now();
-    let built = cargo(&["build", "--release", "--quiet", "-p", package, "--target-dir", &target])?.status()?;
-    ensure!(built.success(), "cargo build -p {package} fails");
-    Ok(before.elapsed().as_secs_f64())
-}
+impl Alone {
+    fn new(package: &'static str) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let ours = bench.parent().context("the bench has a parent")?.join("crates").join(package);
+        let source = if ours.exists() { format!("path = {ours:?}") } else { format!("version = {THEIR_VERSION:?}") };
+        let manifest = format!(
+            "[package]\nname = \"alone\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+             [dependencies]\n{package} = {{ {source} }}\n\n[workspace]\n"
+        );
+        fs::write(dir.path().join("Cargo.toml"), manifest)?;
+        // The versions that are measured everywhere else.
+        fs::copy(bench.join("Cargo.lock"), dir.path().join("Cargo.lock"))?;
+        fs::create_dir(dir.path().join("src"))?;
+        fs::write(dir.path().join("src/lib.rs"), "")?;
+        Ok(Self { package, dir })
+    }
 
-/// Calls cargo in this workspace, where both are dependencies of one lock file.
-fn cargo(arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).stdin(Stdio::null());
-    Ok(command)
+    /// Counts what it brings, itself included.
+    fn crates(&self) -> Result<f64> {
+        let tree = self.cargo(&["tree", "-p", self.package, "-e", "normal,build", "--prefix", "none"]).output()?;
+        ensure!(tree.status.success(), "cargo tree -p {}: {}", self.package, String::from_utf8_lossy(&tree.stderr));
+        let text = String::from_utf8_lossy(&tree.stdout);
+        let names = text.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty());
+        Ok(names.collect::<BTreeSet<_>>().len() as f64)
+    }
+
+    /// Returns the seconds of a build from nothing, downloads apart.
+    fn build(&self) -> Result<f64> {
+        ensure!(self.cargo(&["fetch"]).status()?.success(), "cargo fetch fails");
+        let before = Instant::now();
+        let built = self.cargo(&["build", "--release", "--quiet"]).status()?;
+        ensure!(built.success(), "{} does not build", self.package);
+        Ok(before.elapsed().as_secs_f64())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null()).stderr(Stdio::inherit());
+        command.env("CARGO_TARGET_DIR", self.dir.path().join("target"));
+        command
+    }
 }
