@@ -77,7 +77,9 @@ pub(crate) struct Driver {
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
     aborts: BTreeMap<CallId, AbortHandle>,
     replies: BTreeMap<RequestId, Reply>,
-    timer: Option<(Duration, Pin<Box<Sleep>>)>,
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set to: never later than the set's next deadline.
+    armed: Option<Duration>,
     stopped: BoxFuture<'static, ()>,
     is_unused: bool,
 }
@@ -93,7 +95,8 @@ impl Driver {
             calls: FuturesUnordered::new(),
             aborts: BTreeMap::new(),
             replies: BTreeMap::new(),
-            timer: None,
+            timer: Box::pin(sleep_until(clock.instant(Duration::ZERO))),
+            armed: None,
             stopped: Box::pin(async move { stop.stopped().await }),
             is_unused: false,
         }
@@ -227,19 +230,20 @@ impl Driver {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        let Some(when) = self.set.poll_timeout() else {
-            self.timer = None;
+        let Some(when) = self.set.poll_timeout() else { return false };
+        // Deadlines mostly move away as answers come: the timer is left as it is then, and found to be early.
+        if self.armed.is_none_or(|armed| when < armed) {
+            self.timer.as_mut().reset(self.clock.instant(when));
+            self.armed = Some(when);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
             return false;
-        };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != when) {
-            self.timer = Some((when, Box::pin(sleep_until(self.clock.instant(when)))));
         }
-        let is_due = self.timer.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
-        if is_due {
-            self.timer = None;
-            self.set.handle_timeout(now.max(when));
+        self.armed = None;
+        if when <= now {
+            self.set.handle_timeout(now);
         }
-        is_due
+        true
     }
 
     /// Does what the set wants done.

@@ -1,4 +1,40 @@
 //! The Zcash network as one service.
+//!
+//! A [`PeerSet`] is asked like one peer and stands for all of them. It sends each question where the answer is likely to be:
+//! to who announced a block, to who is near, to who is fast. It splits lists over peers and gathers them again, asks
+//! elsewhere when a peer fails or is late, and attributes every answer to the peer that gave it. It judges no answer: whether
+//! a block is valid is for the caller to find out, and to [`report`](PeerSet::report).
+//!
+//! - [`Set`] decides, without IO: which peer is asked what. [`PeerSet`] is its handle, and one task carries questions to
+//!   peers and answers back.
+//! - [`Upkeep`] decides, without IO: which address is dialled when. [`PeerSet::keep_connected`] does it.
+//! - [`Peer`] is what the set needs of a peer; [`savanna_net::Client`] is one.
+//! - [`PeerSet::peers`], [`PeerSet::requests`] and [`PeerSet::events`] are for whoever watches.
+//!
+//! What peers ask of us does not come by here: [`savanna_net::Handshake`] takes it to the caller's service, and when that
+//! sheds load, the connection is closed that asked.
+//!
+//! ```no_run
+//! use savanna_net::{Clock, Connector, Handshake, Network, Nil, NodeConfig, Slots, SlotLimits, Tasks};
+//! use savanna_peer::{Request, Response};
+//! use savanna_peerset::{Config, Dialer, PeerSet, Upkeep};
+//! use tower::ServiceExt;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let (tasks, clock) = (Tasks::new(), Clock::start());
+//! let node = NodeConfig::new(Network::Mainnet);
+//! let seed = node.seed;
+//! let network = PeerSet::spawn(Config::PUBLIC, seed, None, clock, &tasks.spawner());
+//! let handshake = Handshake::new(node, Nil, clock, tasks.spawner());
+//! let dialer = Dialer::new(Connector::direct(), handshake, Slots::new(SlotLimits::PUBLIC));
+//! let plan = Upkeep::new(["203.0.113.5:8233".parse()?, "203.0.113.6:8233".parse()?], 8, seed);
+//! network.keep_connected(plan, dialer, clock, &tasks.spawner());
+//! if let Response::Pong(round_trip) = network.clone().oneshot(Request::Ping).await? {
+//!     println!("the nearer of two peers is {round_trip:?} away");
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod config;
 mod counts;

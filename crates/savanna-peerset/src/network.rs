@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 use savanna_net::PeerId;
 use savanna_peer::{CloseReason, Request, RequestKind};
@@ -13,12 +13,18 @@ use savanna_wire::Inventory;
 use crate::counts::{CallOutcome, PeerCounts, RequestCounts};
 use crate::inventory::Registry;
 use crate::load::Load;
-use crate::request::{Fetched, Outcome, RequestError, RequestId, is_exclusive, is_hedged, needs_chain};
+use crate::request::{Fetched, Outcome, RequestError, RequestId, is_hedged};
 use crate::retry::RetryBudget;
 use crate::size::BlockSize;
 
-/// How many small questions a peer is asked at once.
-pub(crate) const MAX_SMALL: usize = 16;
+use draw::Draw;
+use peer::Peer;
+
+mod draw;
+mod peer;
+
+#[cfg(test)]
+pub(crate) use peer::MAX_SMALL;
 
 /// An answer is late when it takes so many times what it was expected to take.
 const PATIENCE: u32 = 3;
@@ -90,31 +96,6 @@ pub(crate) enum Timer {
     Overdue(CallId),
 }
 
-#[derive(Debug)]
-struct Peer {
-    serves_chain: bool,
-    load: Load,
-    calls: BTreeSet<CallId>,
-    /// What it is being asked for by way of lists.
-    asked: BTreeSet<Inventory>,
-    /// The kinds of which it answers one at a time and is being asked.
-    busy: u16,
-}
-
-impl Peer {
-    const fn is_small_open(&self, kind: RequestKind) -> bool {
-        self.load.small < MAX_SMALL && self.busy & 1 << kind as u16 == 0 && self.serves(kind)
-    }
-
-    const fn serves(&self, kind: RequestKind) -> bool {
-        self.serves_chain || !needs_chain(kind)
-    }
-
-    const fn is_ready(&self) -> bool {
-        self.load.small < MAX_SMALL && self.busy == 0 && self.load.room() > 0
-    }
-}
-
 /// Whether, and how gladly, a peer is asked for one item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pick {
@@ -164,10 +145,7 @@ impl Network {
     }
 
     pub(crate) fn join(&mut self, id: PeerId, traits: Traits) {
-        let Traits { serves_chain, round_trip } = traits;
-        let load = Load::new(round_trip);
-        let fresh = Peer { serves_chain, load, calls: BTreeSet::new(), asked: BTreeSet::new(), busy: 0 };
-        self.peers.entry(id).or_insert(fresh);
+        self.peers.entry(id).or_insert_with(|| Peer::new(traits));
     }
 
     /// Forgets a peer and returns what it was being asked.
@@ -230,10 +208,9 @@ impl Network {
         let kind = question.kind();
         let expected_bytes = self.block_size.expect(kind, items.len());
         let mut patience = MOST_PATIENCE;
-        if let Some(state) = self.peers.get_mut(&peer) {
-            let wait = if items.is_empty() { state.load.small_wait() } else { state.load.bulk_wait(expected_bytes) };
+        if let Some(Peer { load, .. }) = self.peers.get(&peer) {
+            let wait = if items.is_empty() { load.small_wait() } else { load.bulk_wait(expected_bytes) };
             patience = wait.saturating_mul(PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE);
-            state.begin(id, kind, &items, expected_bytes);
         }
         let overdue = now + patience;
         if is_hedged(kind) {
@@ -241,6 +218,9 @@ impl Network {
         }
         let (begun, hedged, is_late) = (now, 0, false);
         let call = Call { id, request, peer, kind, begun, items, hedged, expected_bytes, overdue, is_late };
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.begin(&call);
+        }
         self.calls.insert(id, call);
         self.counts.count_sent(kind);
         self.outputs.push_back(Output::Call { call: id, peer, request: question });
@@ -252,7 +232,7 @@ impl Network {
         self.timers.remove(&(call.overdue, Timer::Overdue(id)));
         self.counts.count_ended(call.kind, outcome);
         if let Some(peer) = self.peers.get_mut(&call.peer) {
-            peer.end(id, &call);
+            peer.end(&call);
         }
         Some(call)
     }
@@ -397,52 +377,5 @@ impl Network {
     #[cfg(test)]
     pub(crate) fn window(&self, id: PeerId) -> (usize, usize) {
         self.peers.get(&id).map_or((0, 0), |peer| (peer.load.hashes, peer.load.window()))
-    }
-}
-
-impl Peer {
-    fn begin(&mut self, id: CallId, kind: RequestKind, items: &[(usize, Inventory)], expected_bytes: u64) {
-        self.calls.insert(id);
-        self.load.pending_bytes += expected_bytes;
-        self.load.hashes += items.len();
-        self.asked.extend(items.iter().map(|(_, item)| *item));
-        if items.is_empty() {
-            self.load.small += 1;
-        }
-        if is_exclusive(kind) {
-            self.busy |= 1 << kind as u16;
-        }
-    }
-
-    fn end(&mut self, id: CallId, call: &Call) {
-        self.calls.remove(&id);
-        self.load.pending_bytes -= call.expected_bytes;
-        self.load.hashes -= call.items.len();
-        for (_, item) in &call.items {
-            self.asked.remove(item);
-        }
-        if call.items.is_empty() {
-            self.load.small -= 1;
-        }
-        if is_exclusive(call.kind) {
-            self.busy &= !(1 << call.kind as u16);
-        }
-    }
-}
-
-/// Two of those who are offered, at random.
-#[derive(Debug, Default)]
-struct Draw {
-    two: [Option<PeerId>; 2],
-    seen: u32,
-}
-
-impl Draw {
-    fn offer(&mut self, id: PeerId, rng: &mut ChaCha8Rng) {
-        let place = if self.seen < 2 { self.seen } else { rng.next_u32() % (self.seen + 1) };
-        self.seen += 1;
-        if let Some(place) = self.two.get_mut(place as usize) {
-            *place = Some(id);
-        }
     }
 }

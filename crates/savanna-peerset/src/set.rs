@@ -17,6 +17,7 @@ use gather::Gather;
 use spread::Spread;
 
 mod gather;
+mod item;
 mod spread;
 
 /// Decides which peer is asked what, without IO.
@@ -184,9 +185,9 @@ impl Set {
         };
         let spread = |request, want| Ok(Work::Spread(Spread::new(request, want, self.config.attempts)));
         match ask {
-            Ask::One(Request::Blocks(hashes)) => gather(RequestKind::Blocks, gather::blocks(hashes), false),
-            Ask::One(Request::Transactions(ids)) => gather(RequestKind::Transactions, gather::transactions(ids), false),
-            Ask::Stream(hashes) => gather(RequestKind::Blocks, gather::blocks(hashes), true),
+            Ask::One(Request::Blocks(hashes)) => gather(RequestKind::Blocks, item::blocks(hashes), false),
+            Ask::One(Request::Transactions(ids)) => gather(RequestKind::Transactions, item::transactions(ids), false),
+            Ask::Stream(hashes) => gather(RequestKind::Blocks, item::blocks(hashes), true),
             Ask::One(request) => {
                 let want = audience(request.kind());
                 spread(request, want)

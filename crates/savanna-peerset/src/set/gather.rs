@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use savanna_net::PeerId;
-use savanna_peer::{Missing, Partial, Request, RequestKind, Response};
-use savanna_wire::{Block, BlockHash, Inventory, Transaction, TransactionId};
+use savanna_peer::{Missing, Request, RequestKind, Response};
+use savanna_wire::Inventory;
 
 use crate::Config;
 use crate::network::{Call, Network, Output, Pick};
 use crate::request::{Fetched, Outcome, RequestError, RequestId};
 
 use super::Progress;
+use super::item::{Arrived, Item, State, assemble, block_hash};
 
 /// A list that is being fetched.
 #[derive(Debug)]
@@ -35,27 +36,6 @@ pub(super) struct Gather {
     moved: bool,
 }
 
-#[derive(Debug)]
-struct Item {
-    id: Inventory,
-    state: State,
-    /// How many peers are being asked for it.
-    copies: usize,
-    tried: Vec<PeerId>,
-    /// Why it did not come so far.
-    lack: Option<Missing>,
-}
-
-#[derive(Debug)]
-enum State {
-    Wanted,
-    Block(Block),
-    Transaction(Transaction),
-    /// Handed to the stream.
-    Delivered,
-    Missing,
-}
-
 impl Gather {
     /// Begins a list; what is in it twice counts once.
     pub(super) fn new(
@@ -67,8 +47,7 @@ impl Gather {
     ) -> Self {
         let mut known = BTreeSet::new();
         let unique = ids.into_iter().filter(|id| known.insert(*id));
-        let item = |id| Item { id, state: State::Wanted, copies: 0, tried: Vec::new(), lack: None };
-        let items: Vec<Item> = unique.map(item).collect();
+        let items: Vec<Item> = unique.map(Item::new).collect();
         Self {
             id,
             kind,
@@ -102,7 +81,7 @@ impl Gather {
         }
     }
 
-    /// Takes what a peer answered; returns which items came that other peers are still being asked for.
+    /// Takes what a peer answered; returns whether other peers are still being asked for any of what came.
     pub(super) fn answered(
         &mut self,
         call: &Call,
@@ -114,26 +93,17 @@ impl Gather {
         for (index, _) in &call.items {
             self.items[*index].copies -= 1;
         }
-        let (delivered, is_shared, lacks, fault) = match result {
-            Ok(Response::Blocks(Partial { found, missing })) => {
-                let found = found.into_iter().map(|block| (Inventory::Block(block.hash()), State::Block(block)));
-                let (delivered, shared) = self.take(call, found, network);
-                (delivered, shared, named(missing, Inventory::Block), Missing::Dropped)
+        let Arrived { found, missing } = match result {
+            Ok(response) => response.into(),
+            Err(error) => {
+                self.failed(call, &error, network, now);
+                return false;
             }
-            Ok(Response::Transactions(Partial { found, missing })) => {
-                let found = found.into_iter().filter_map(|transaction| {
-                    let id = savanna_chain::transaction_id(transaction.bytes())?;
-                    Some((id.into(), State::Transaction(transaction)))
-                });
-                let (delivered, shared) = self.take(call, found, network);
-                (delivered, shared, named(missing, Inventory::from), Missing::Dropped)
-            }
-            Ok(_) => ((0, 0), false, Vec::new(), Missing::Dropped),
-            Err(error) => return self.failed(call, &error, network, now),
         };
-        self.lacking(call, &lacks, fault, delivered.0 > 0, network, now);
-        let is_lack = lacks.iter().any(|(_, why)| *why != Missing::TimedOut);
-        network.measure(call, (delivered.0 > 0 || is_lack).then_some(delivered), now);
+        let (delivered, is_shared) = self.take(call, found, network);
+        self.lacking(call, &missing, delivered.0 > 0, network, now);
+        let is_answer = delivered.0 > 0 || missing.iter().any(|(_, why)| *why != Missing::TimedOut);
+        network.measure(call, is_answer.then_some(delivered), now);
         is_shared
     }
 
@@ -141,7 +111,7 @@ impl Gather {
     pub(super) fn hedge(&mut self, parts: &[usize]) {
         for index in parts {
             let item = &mut self.items[*index];
-            if matches!(item.state, State::Wanted) {
+            if item.is_wanted() {
                 item.lack = item.lack.or(Some(Missing::TimedOut));
                 self.waiting.insert(*index);
             }
@@ -163,7 +133,7 @@ impl Gather {
 
     /// Returns whether all that a question asks for has come by other ways.
     pub(super) fn is_idle(&self, call: &Call) -> bool {
-        call.items.iter().all(|(index, _)| !matches!(self.items[*index].state, State::Wanted))
+        call.items.iter().all(|(index, _)| !self.items[*index].is_wanted())
     }
 
     /// Ends with what there is.
@@ -258,12 +228,7 @@ impl Gather {
 
     /// Keeps, or hands on, what came and was asked for. Returns how many and how many bytes, and whether others are still
     /// being asked for any of it.
-    fn take(
-        &mut self,
-        call: &Call,
-        found: impl Iterator<Item = (Inventory, State)>,
-        network: &mut Network,
-    ) -> ((usize, u64), bool) {
+    fn take(&mut self, call: &Call, found: Vec<(Inventory, State)>, network: &mut Network) -> ((usize, u64), bool) {
         let (mut count, mut sum, mut is_shared) = (0, 0, false);
         for (id, state) in found {
             let Some((index, _)) = call.items.iter().find(|(_, asked)| *asked == id) else { continue };
@@ -274,7 +239,7 @@ impl Gather {
                 network.block_size.observe(bytes);
             }
             let item = &mut self.items[*index];
-            if !matches!(item.state, State::Wanted) {
+            if !item.is_wanted() {
                 continue;
             }
             is_shared |= item.copies > 0;
@@ -298,17 +263,17 @@ impl Gather {
         &mut self,
         call: &Call,
         lacks: &[(Inventory, Missing)],
-        otherwise: Missing,
         is_progress: bool,
         network: &mut Network,
         now: Duration,
     ) {
         for (index, id) in &call.items {
             let item = &mut self.items[*index];
-            if !matches!(item.state, State::Wanted) {
+            if !item.is_wanted() {
                 continue;
             }
-            let why = lacks.iter().find(|(lacking, _)| lacking == id).map_or(otherwise, |(_, why)| *why);
+            // What is not even named was dropped.
+            let why = lacks.iter().find(|(lacking, _)| lacking == id).map_or(Missing::Dropped, |(_, why)| *why);
             match why {
                 // It served a part and dropped the rest: it may well have it, and is asked again at once.
                 Missing::Dropped if is_progress => item.tried.retain(|peer| *peer != call.peer),
@@ -323,16 +288,10 @@ impl Gather {
         }
     }
 
-    fn failed(
-        &mut self,
-        call: &Call,
-        error: &savanna_peer::RequestError,
-        network: &mut Network,
-        now: Duration,
-    ) -> bool {
+    fn failed(&mut self, call: &Call, error: &savanna_peer::RequestError, network: &mut Network, now: Duration) {
         for (index, _) in &call.items {
             let item = &mut self.items[*index];
-            if !matches!(item.state, State::Wanted) {
+            if !item.is_wanted() {
                 continue;
             }
             if matches!(error, savanna_peer::RequestError::Closed(_)) {
@@ -342,7 +301,6 @@ impl Gather {
             self.waiting.insert(*index);
         }
         network.measure(call, None, now);
-        false
     }
 
     fn end(&mut self, index: usize) {
@@ -363,77 +321,16 @@ impl Gather {
 
     fn give_up(&mut self, why: Missing, network: &mut Network) {
         for index in 0..self.items.len() {
-            if matches!(self.items[index].state, State::Wanted) {
+            if self.items[index].is_wanted() {
                 self.end_missing(index, why, network);
             }
         }
     }
 
-    /// Puts the list together.
     fn conclude(&mut self) -> Result<Outcome, RequestError> {
         if self.is_streamed {
             return Ok(Outcome::Streamed);
         }
-        let (mut blocks, mut transactions) = (Partial::complete(Vec::new()), Partial::complete(Vec::new()));
-        for Item { id, state, lack, .. } in std::mem::take(&mut self.items) {
-            match state {
-                State::Block(block) => blocks.found.push(block),
-                State::Transaction(transaction) => transactions.found.push(transaction),
-                State::Wanted | State::Delivered | State::Missing => {
-                    let why = lack.unwrap_or(Missing::TimedOut);
-                    blocks.missing.extend(block_hash(id).map(|hash| (hash, why)));
-                    transactions.missing.extend(id.transaction_id().map(|id| (id, why)));
-                }
-            }
-        }
-        if self.kind == RequestKind::Blocks {
-            verdict(&blocks)?;
-            Ok(Outcome::Gathered(Response::Blocks(blocks)))
-        } else {
-            verdict(&transactions)?;
-            Ok(Outcome::Gathered(Response::Transactions(transactions)))
-        }
+        assemble(self.kind, std::mem::take(&mut self.items)).map(Outcome::Gathered)
     }
-}
-
-impl State {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Block(block) => block.bytes().len() as u64,
-            Self::Transaction(transaction) => transaction.bytes().len() as u64,
-            Self::Wanted | Self::Delivered | Self::Missing => 0,
-        }
-    }
-}
-
-/// A list of which nothing came is no answer.
-fn verdict<T, Id>(list: &Partial<T, Id>) -> Result<(), RequestError> {
-    if !list.found.is_empty() || list.missing.is_empty() {
-        Ok(())
-    } else if list.missing.iter().any(|(_, why)| *why == Missing::TimedOut) {
-        Err(RequestError::TimedOut)
-    } else {
-        Err(RequestError::NotFound)
-    }
-}
-
-const fn block_hash(item: Inventory) -> Option<BlockHash> {
-    match item {
-        Inventory::Block(hash) => Some(hash),
-        Inventory::Tx(_) | Inventory::FilteredBlock(_) | Inventory::Wtx(..) => None,
-    }
-}
-
-fn named<Id>(missing: Vec<(Id, Missing)>, name: impl Fn(Id) -> Inventory) -> Vec<(Inventory, Missing)> {
-    missing.into_iter().map(|(id, why)| (name(id), why)).collect()
-}
-
-/// Names the blocks of a list.
-pub(super) fn blocks(hashes: Vec<BlockHash>) -> Vec<Inventory> {
-    hashes.into_iter().map(Inventory::Block).collect()
-}
-
-/// Names the transactions of a list.
-pub(super) fn transactions(ids: Vec<TransactionId>) -> Vec<Inventory> {
-    ids.into_iter().map(Inventory::from).collect()
 }
