@@ -23,6 +23,7 @@ mod proxy;
 mod random;
 mod resolver;
 mod slots;
+mod target;
 mod tasks;
 mod transport;
 
@@ -40,5 +41,11 @@ pub use listener::{Accepted, Listener};
 pub use proxy::{Proxy, ProxyError};
 pub use resolver::{LOOKUP_DEADLINE, MAX_RESOLVED, ResolveError, resolve};
 pub use slots::{Netgroup, Slot, SlotError, SlotLimits, Slots};
+pub use target::{ParseTargetError, Target};
 pub use tasks::{Spawner, Stop, Tasks};
 pub use transport::Transport;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
