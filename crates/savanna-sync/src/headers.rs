@@ -13,10 +13,10 @@ use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR};
 mod tests;
 
 /// How long a peer has for an answer before the next one is asked; it doubles with each silence.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many silences in a row cost a peer its place.
-const MAX_SILENCES: u32 = 3;
+const MAX_SILENCES: u32 = 4;
 
 /// How many peers are asked at once whether they have more than is known.
 const MAX_PROBES: usize = 8;
