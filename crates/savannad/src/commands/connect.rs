@@ -5,15 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures_util::future::join;
 use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeError, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, Tasks,
-    resolve,
+    Client, Clock, Connector, Handshake, HandshakeError, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, Target,
+    Tasks, resolve,
 };
 use savanna_peer::{Request, RequestError, Response};
 use savanna_wire::{AddrV2, BlockHash, BlockHeader, Network, PeerAddr, Services};
 use serde::Serialize;
 use tower::{Service as _, ServiceExt as _};
 
-use crate::cli::{ConnectArgs, Target};
+use crate::cli::ConnectArgs;
 
 /// How many pings are timed.
 const PINGS: usize = 5;
@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let client = reach(&args.peer, args.network, &tasks).await?;
-    let report = Report::gather(&client, args.network).await?;
+    let report = Report::gather(&client, args.network).await.with_context(|| args.peer.to_string())?;
     drop(client);
     tasks.shutdown(DRAIN).await;
     if args.json {
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<()> {
 
 /// Tries the addresses of the target in turn.
 async fn reach(target: &Target, network: Network, tasks: &Tasks) -> anyhow::Result<Client> {
-    let addresses = resolve(&target.to_string(), network.default_port(), LOOKUP_DEADLINE).await?;
+    let addresses = resolve(target, network.default_port(), LOOKUP_DEADLINE).await?;
     let mut config = NodeConfig::new(network);
     // Looking at a peer is worth it whatever the peer offers.
     config.session.required_services = Services::NONE;
@@ -60,8 +60,7 @@ async fn reach(target: &Target, network: Network, tasks: &Tasks) -> anyhow::Resu
             Err(error) => last = Some(anyhow::anyhow!(explain(&error, address.into()))),
         }
     }
-    let error = last.context("the name has no address")?;
-    Err(error).with_context(|| format!("{target} cannot be looked at"))
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("{target} has no address")))
 }
 
 /// Says why there was no handshake, and who it was that there was none with.
@@ -86,18 +85,18 @@ impl Report {
         let genesis = network.genesis_hash();
         let mut round_trips = Vec::with_capacity(PINGS);
         for _ in 0..PINGS {
-            if let Response::Pong(round_trip) = client.ask(Request::Ping).await.context("a ping was not answered")? {
+            if let Response::Pong(round_trip) = client.ask(Request::Ping).await.context("pinged")? {
                 round_trips.push(round_trip);
             }
         }
         round_trips.sort_unstable();
         let find_headers = Request::FindHeaders { locator: vec![genesis], stop: None };
         let (peers, headers) = join(client.ask(Request::Peers), client.ask(find_headers)).await;
-        let addresses = match answered(peers).context("it was asked for addresses")? {
+        let addresses = match answered(peers).context("asked for addresses")? {
             Some(Response::Peers(addresses)) => Some(addresses),
             Some(_) | None => None,
         };
-        let headers = match answered(headers).context("it was asked for headers")? {
+        let headers = match answered(headers).context("asked for headers")? {
             Some(Response::Headers(headers)) => Some(headers),
             Some(_) | None => None,
         };

@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use futures_util::future::join_all;
 use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, PeerId, Tasks, resolve,
+    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, PeerId, Target, Tasks,
+    resolve,
 };
 use savanna_store::BlockStore;
-use savanna_sync::{Options, Peer, Summary};
+use savanna_sync::{Options, Peer, Summary, SyncError};
 use savanna_wire::Network;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::{Service as _, ServiceExt as _};
 
 use super::summary::Outcome;
-use crate::cli::{SyncArgs, Target};
+use crate::cli::SyncArgs;
 
 mod progress;
 
@@ -77,7 +78,7 @@ async fn connect_all(
 
 async fn connect(target: &Target, network: Network, mut handshake: Handshake<Nil>) -> anyhow::Result<Client> {
     let mut last = None;
-    for address in resolve(&target.to_string(), network.default_port(), LOOKUP_DEADLINE).await? {
+    for address in resolve(target, network.default_port(), LOOKUP_DEADLINE).await? {
         match Connector::direct().oneshot(address.into()).await {
             Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
                 Ok(client) => return Ok(client),
@@ -102,9 +103,19 @@ async fn fetch(
     let synchronising = savanna_sync::sync(peers, Arc::clone(&store), options, |event| reporter.show(&event, &names));
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
     tokio::select! {
-        result = synchronising => Ok(result?),
+        result = synchronising => result.map_err(|error| explain(error, reporter)),
         _ = tokio::signal::ctrl_c() => Err(interrupted(store).await?),
         _ = terminate.recv() => Err(interrupted(store).await?),
+    }
+}
+
+/// Adds what became of the peers to an error that is about them.
+fn explain(error: SyncError, reporter: &Reporter) -> anyhow::Error {
+    let gone = reporter.gone();
+    if matches!(error, SyncError::NoPeers | SyncError::InvalidHeaders) && !gone.is_empty() {
+        anyhow!("{error}: {}", gone.join("; "))
+    } else {
+        error.into()
     }
 }
 
@@ -122,10 +133,12 @@ async fn interrupted(store: Arc<BlockStore>) -> anyhow::Result<anyhow::Error> {
 
 fn to_text(summary: &Summary) -> String {
     let Summary { tip_height, tip_hash, blocks, peers, refetched, .. } = summary;
+    let at = format!("height {tip_height}: {tip_hash}");
+    if *blocks == 0 {
+        return format!("{at}\nnothing new");
+    }
     let (megabytes, seconds) = (summary.bytes as f64 / 1e6, summary.seconds());
-    let again = if *refetched == 0 { String::new() } else { format!(", {refetched} of them asked for twice") };
-    format!(
-        "at the tip: height {tip_height}, {tip_hash}\n\
-         fetched {blocks} blocks ({megabytes:.1} MB) from {peers} peers in {seconds:.1} s{again}"
-    )
+    let again = if *refetched == 0 { String::new() } else { format!(", {refetched} of them asked for again") };
+    let from = if *peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") };
+    format!("{at}\n{blocks} blocks ({megabytes:.1} MB) from {from} in {seconds:.1} s{again}")
 }

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -39,12 +40,16 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// One zebrad at a time: two cores serve no more.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A zebrad on a regtest of its own, ended when dropped.
 pub(crate) struct Zebrad {
     process: Child,
     rpc: SocketAddr,
     pub(crate) peer: SocketAddr,
     _dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Zebrad {
@@ -56,6 +61,7 @@ impl Zebrad {
             eprintln!("SKIPPED: SAVANNA_ZEBRAD names no zebrad, so nothing was tried against one");
             return None;
         };
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let (peer, rpc) = (free_address(), free_address());
         let config = dir.path().join("zebrad.toml");
@@ -70,14 +76,14 @@ impl Zebrad {
             .stderr(log)
             .spawn()
             .unwrap();
-        let zebrad = Self { process, rpc, peer, _dir: dir };
+        let zebrad = Self { process, rpc, peer, _dir: dir, _turn: turn };
         zebrad.wait_until_up();
         Some(zebrad)
     }
 
     fn wait_until_up(&self) {
         let began = Instant::now();
-        while self.try_call("getblockchaininfo", &json!([])).is_none() || TcpStream::connect(self.peer).is_err() {
+        while self.try_call("getblockchaininfo", &json!([])).is_err() || TcpStream::connect(self.peer).is_err() {
             assert!(began.elapsed() < Duration::from_secs(90), "zebrad did not come up in 90 seconds");
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -94,23 +100,24 @@ impl Zebrad {
 
     /// Calls a method of the node's RPC interface.
     pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
-        self.try_call(method, params).unwrap_or_else(|| panic!("zebrad did not answer {method}"))
+        let answer = self.try_call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"));
+        assert!(answer["error"].is_null(), "zebrad refused {method}: {answer}");
+        answer["result"].clone()
     }
 
-    fn try_call(&self, method: &str, params: &Value) -> Option<Value> {
+    fn try_call(&self, method: &str, params: &Value) -> std::io::Result<Value> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let mut stream = TcpStream::connect(self.rpc).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+        let mut stream = TcpStream::connect(self.rpc)?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         let request = format!(
-            "POST / HTTP/1.1\r\nHost: zebrad\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST / HTTP/1.0\r\nHost: zebrad\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(request.as_bytes()).ok()?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let value: Value = serde_json::from_str(body).ok()?;
-        value.get("result").cloned()
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        Ok(serde_json::from_str(body)?)
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Reporter {
     in_blocks: Cell<bool>,
     began: RefCell<Option<Instant>>,
     last_line: Cell<Option<Instant>>,
+    gone: RefCell<Vec<String>>,
 }
 
 impl Reporter {
@@ -34,7 +35,14 @@ impl Reporter {
         let is_terminal = std::io::stderr().is_terminal();
         let bar = if is_terminal { ProgressBar::no_length() } else { ProgressBar::hidden() };
         bar.set_style(style(HEADERS_STYLE));
-        Self { bar, is_terminal, in_blocks: Cell::new(false), began: RefCell::new(None), last_line: Cell::new(None) }
+        Self {
+            bar,
+            is_terminal,
+            in_blocks: Cell::new(false),
+            began: RefCell::new(None),
+            last_line: Cell::new(None),
+            gone: RefCell::default(),
+        }
     }
 
     /// Says one thing, above the bar if there is one.
@@ -44,6 +52,11 @@ impl Reporter {
         } else {
             eprintln!("{text}");
         }
+    }
+
+    /// Returns which peers went and why.
+    pub(super) fn gone(&self) -> Vec<String> {
+        self.gone.borrow().clone()
     }
 
     /// Takes the bar away.
@@ -66,6 +79,7 @@ impl Reporter {
                 let name = names.get(peer).copied().flatten();
                 let name = name.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
                 self.line(&format!("{name} is out: {}", describe(*why)));
+                self.gone.borrow_mut().push(format!("{name}: {}", describe(*why)));
             }
             Progress::Headers { .. } | _ => {}
         }
@@ -80,6 +94,9 @@ impl Reporter {
         self.bar.set_length(u64::from(target));
         self.bar.set_position(u64::from(height));
         self.bar.set_message(rate.clone());
+        if target == 0 {
+            return;
+        }
         self.now_and_then(|| format!("blocks up to height {height} of {target}, {rate}"));
     }
 
