@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode,
+};
 use savanna_wire::{Block, BlockHash, BlockHeader, Network, Reader};
 
 use crate::StoreError;
@@ -59,7 +61,8 @@ struct State {
 impl BlockStore {
     /// Opens the store in `dir`, or makes one there if the directory is empty or missing.
     ///
-    /// What a crash left behind is the chain up to some block at or after the last [`Self::flush`]; [`Self::tip`] says which.
+    /// What a crash of the program left behind is all that was written; what one of the machine left is the chain up to some
+    /// block at or after the last [`Self::flush`]. [`Self::tip`] says which.
     ///
     /// # Errors
     /// [`StoreError::Network`], [`StoreError::Format`], [`StoreError::Foreign`] if the directory is another's,
@@ -93,14 +96,14 @@ impl BlockStore {
     /// Appends blocks that follow the tip, all of them or none, and returns the new tip. The first of an empty store is the
     /// network's genesis block.
     ///
-    /// They are kept in memory and in the system's buffers until [`Self::flush`].
+    /// They survive the end of the process, and with [`Self::flush`] that of the machine's power.
     ///
     /// # Errors
     /// [`StoreError::NotNext`] if a block's parent is not the block before it; otherwise the disk's or the engine's.
     pub fn append(&self, run: &[Block]) -> Result<Option<Tip>, StoreError> {
         let mut state = self.writable()?;
         let mut tip = state.tip;
-        let mut batch = self.database.batch();
+        let mut batch = self.batch();
         for block in run {
             let height = self.next_height(tip, block)?;
             let key = height.to_be_bytes();
@@ -131,7 +134,7 @@ impl BlockStore {
                 None => 0,
             };
             let first = floor.max(tip.height.saturating_sub(TRUNCATE_STEP - 1));
-            let mut batch = self.database.batch();
+            let mut batch = self.batch();
             for height in first..=tip.height {
                 let entry = self.index_entry(height)?.ok_or_else(|| gap(height))?;
                 let key = height.to_be_bytes();
@@ -257,6 +260,11 @@ impl BlockStore {
         Ok(Some(Tip { height, hash: block.hash() }))
     }
 
+    /// Begins a write that reaches the system's buffers when it is committed: the end of the process alone loses none of it.
+    fn batch(&self) -> OwnedWriteBatch {
+        self.database.batch().durability(Some(PersistMode::Buffer))
+    }
+
     fn writable(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.state();
         if state.failed { Err(StoreError::Failed) } else { Ok(state) }
@@ -329,7 +337,7 @@ fn keyspaces(database: &Database) -> Result<[Keyspace; 4], StoreError> {
     ])
 }
 
-fn commit(state: &mut State, batch: fjall::OwnedWriteBatch) -> Result<(), StoreError> {
+fn commit(state: &mut State, batch: OwnedWriteBatch) -> Result<(), StoreError> {
     // A batch that failed may still have reached the engine's memory, so the handle cannot say what it holds.
     batch.commit().inspect_err(|_| state.failed = true)?;
     Ok(())

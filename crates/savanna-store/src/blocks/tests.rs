@@ -285,6 +285,42 @@ fn adversary_27_a_kill_in_mid_write_loses_nothing_that_was_flushed() {
     }
 }
 
+/// Names the directory that a re-executed test process appends to and then waits.
+const WAIT_DIR: &str = "SAVANNA_STORE_TEST_WAIT_DIR";
+
+/// Appends a few small blocks, says so, and waits to be killed.
+fn append_and_wait(dir: &Path) {
+    let chain = chain(7, 100);
+    let store = open(dir);
+    store.append(&chain[..5]).unwrap();
+    store.append(&chain[5..]).unwrap();
+    store.truncate(Some(6)).unwrap();
+    println!("appended");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn adversary_27_a_kill_of_the_process_alone_loses_nothing_that_was_appended() {
+    if let Some(dir) = std::env::var_os(WAIT_DIR) {
+        return append_and_wait(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "blocks::tests::adversary_27_a_kill_of_the_process_alone_loses_nothing_that_was_appended";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(WAIT_DIR, dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with("appended")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_holds(&open(dir.path()), &chain(7, 100)[..7]);
+}
+
 /// Names the directory that a re-executed test process writes to until its disk is full.
 const FULL_DIR: &str = "SAVANNA_STORE_TEST_FULL_DIR";
 
