@@ -46,7 +46,7 @@ pub struct Timeouts {
     pub write: Duration,
     /// Between heartbeats.
     pub heartbeat: Duration,
-    /// For the `pong` to a heartbeat.
+    /// For the `pong` to a heartbeat, after the blocks asked for before it have had the time of a request.
     pub ping: Duration,
     /// For the answer to a request.
     pub request: Duration,

@@ -18,15 +18,26 @@ pub(crate) struct Keepalive {
 /// A heartbeat on its way.
 ///
 /// If something waited before it, its deadline begins anew when the `ping` has left the outbox: a peer that we answer faster
-/// than its line carries is not to blame for how long our `ping` waits behind the answers.
+/// than its line carries is not to blame for how long our `ping` waits behind the answers. Nor is one for the time that the
+/// blocks we asked for before it take on our own line, so they have theirs first.
 #[derive(Debug)]
 struct Beat {
     nonce: u64,
     sent: Duration,
     position: u64,
     is_out: bool,
+    patience: Duration,
     deadline: Duration,
     order: u64,
+}
+
+/// What has been asked before a heartbeat.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// The place behind it among our questions.
+    pub(crate) order: u64,
+    /// How many messages' worth of blocks the peer has yet to send.
+    pub(crate) block_messages: u32,
 }
 
 /// A heartbeat that came back.
@@ -42,23 +53,26 @@ impl Keepalive {
         Self { next: now, beat: None }
     }
 
-    /// Sends a heartbeat if one is due and none is on its way.
+    /// Returns whether a heartbeat is due and none is on its way.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        self.beat.is_none() && now >= self.next
+    }
+
+    /// Sends a heartbeat behind `asked`.
     pub(crate) fn beat(
         &mut self,
         nonce: u64,
-        order: u64,
+        asked: Asked,
         outbox: &mut Outbox,
         clock: &Patience,
         timeouts: &Timeouts,
         now: Duration,
     ) {
-        if self.beat.is_some() || now < self.next {
-            return;
-        }
+        let patience = timeouts.request.saturating_mul(asked.block_messages).saturating_add(timeouts.ping);
         let is_out = outbox.bytes() == 0;
         outbox.send(&Message::Ping(nonce));
-        let (position, deadline) = (outbox.position(), clock.read(now).saturating_add(timeouts.ping));
-        self.beat = Some(Beat { nonce, sent: now, position, is_out, deadline, order });
+        let (position, deadline) = (outbox.position(), clock.read(now).saturating_add(patience));
+        self.beat = Some(Beat { nonce, sent: now, position, is_out, patience, deadline, order: asked.order });
         self.next = now.saturating_add(timeouts.heartbeat);
     }
 
@@ -69,14 +83,14 @@ impl Keepalive {
     }
 
     /// Starts the deadline of a heartbeat that has left the outbox.
-    pub(crate) fn tick(&mut self, outbox: &Outbox, clock: &Patience, timeouts: &Timeouts, now: Duration) {
+    pub(crate) fn tick(&mut self, outbox: &Outbox, clock: &Patience, now: Duration) {
         if let Some(beat) = &mut self.beat
             && !beat.is_out
         {
             let waits = !outbox.has_passed(beat.position);
             if !waits || clock.is_due(beat.deadline, now) {
                 beat.is_out = !waits;
-                beat.deadline = clock.read(now).saturating_add(timeouts.ping);
+                beat.deadline = clock.read(now).saturating_add(beat.patience);
             }
         }
     }

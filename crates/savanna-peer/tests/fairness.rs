@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use savanna_peer::{Direction, Event, Partial, Request, Response, Step, Timeouts, Timer};
+use savanna_peer::{CloseReason, Direction, Event, Partial, Request, Response, Step, Timeouts, Timer};
 use savanna_sim::{Pair, Puppet, block, config, header};
 use savanna_wire::{Bounded, Inventory, Message, encode};
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn ready(direction: Direction) -> Puppet {
@@ -75,7 +76,7 @@ fn time_goes_on_once_we_listen_again() {
     puppet.pass(Timeouts::OUTBOUND.ping / 2 - Duration::from_nanos(1));
     assert!(!puppet.session.is_closed());
     puppet.pass(Duration::from_nanos(1));
-    let reason = savanna_peer::CloseReason::TimedOut(Timer::Ping(beat));
+    let reason = CloseReason::TimedOut(Timer::Ping(beat));
     assert_eq!(puppet.events(), [Event::Closed(reason)]);
 }
 
@@ -128,6 +129,42 @@ fn a_heartbeat_behind_a_long_answer_has_its_time_once_it_is_out() {
     while puppet.session.poll_transmit().is_some() {}
     puppet.pass(Timeouts::OUTBOUND.ping - Duration::from_nanos(1));
     assert!(!puppet.session.is_closed());
+}
+
+#[test]
+fn a_heartbeat_behind_blocks_has_its_time_once_they_are_here() {
+    for wanted in [10, 48] {
+        let mut puppet = ready(Direction::Outbound);
+        puppet.pass(Timeouts::OUTBOUND.heartbeat - SECOND);
+        let id = puppet.ask(Request::Blocks((0..wanted).map(|number| header(number).hash()).collect()));
+        let fences = pings(&puppet.hear());
+        puppet.pass(SECOND);
+        let [beat] = pings(&puppet.hear())[..] else { panic!("no heartbeat") };
+        for number in 0..wanted {
+            puppet.pass(SECOND);
+            puppet.say(&Message::Block(block(number, 10)));
+        }
+        fences.into_iter().for_each(|nonce| {
+            puppet.say(&Message::Pong(nonce));
+        });
+        assert!(matches!(puppet.events()[..], [Event::Response { id: ended, result: Ok(_) }] if ended == id));
+        puppet.pass(Timeouts::OUTBOUND.ping - SECOND);
+        puppet.say(&Message::Pong(beat));
+        assert!(matches!(puppet.events()[..], [Event::RoundTrip(_)]));
+    }
+}
+
+#[test]
+fn a_heartbeat_behind_blocks_that_never_come_ends_a_silent_peer() {
+    let mut puppet = ready(Direction::Outbound);
+    puppet.pass(Timeouts::OUTBOUND.heartbeat - SECOND);
+    puppet.ask(Request::Blocks((0..48).map(|number| header(number).hash()).collect()));
+    puppet.hear();
+    puppet.pass(SECOND);
+    puppet.hear();
+    puppet.pass(3 * Timeouts::OUTBOUND.request + Timeouts::OUTBOUND.ping);
+    let events = puppet.events();
+    assert!(matches!(events.last(), Some(Event::Closed(CloseReason::TimedOut(Timer::Ping(_))))), "{events:?}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use savanna_wire::{
 
 use self::fetch::Fetch;
 use self::find::{Find, Wants};
+use crate::keepalive::Asked;
 use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::{
@@ -171,9 +172,10 @@ impl Requests {
         id
     }
 
-    /// Returns the place behind everything asked so far.
-    pub(crate) const fn order(&self) -> u64 {
-        self.next_order
+    /// Returns what has been asked so far, for a heartbeat behind it.
+    pub(crate) fn asked(&self) -> Asked {
+        let messages = self.blocks.expected().div_ceil(MAX_GETDATA_BLOCKS);
+        Asked { order: self.next_order, block_messages: u32::try_from(messages).unwrap_or(u32::MAX) }
     }
 
     /// Takes a `pong`; returns whether it answers a fence or a ping of ours.

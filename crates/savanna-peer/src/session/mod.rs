@@ -313,7 +313,7 @@ impl Session {
         if !self.holds_up() {
             self.waiting.go_on(monotonic);
         }
-        self.keepalive.tick(&self.outbox, &self.reading, &self.config.timeouts, monotonic);
+        self.keepalive.tick(&self.outbox, &self.reading, monotonic);
     }
 
     /// Stops the clocks of a session that reads nothing. They go on when time is told next.
@@ -369,10 +369,10 @@ impl Session {
     }
 
     fn beat(&mut self) {
-        if !self.shakes_hands() {
-            let (nonce, order) = (self.rng.next_u64(), self.requests.order());
-            let (outbox, now) = (&mut self.outbox, self.now.monotonic);
-            self.keepalive.beat(nonce, order, outbox, &self.reading, &self.config.timeouts, now);
+        let now = self.now.monotonic;
+        if !self.shakes_hands() && self.keepalive.is_due(now) {
+            let (nonce, asked) = (self.rng.next_u64(), self.requests.asked());
+            self.keepalive.beat(nonce, asked, &mut self.outbox, &self.reading, &self.config.timeouts, now);
         }
     }
 
