@@ -1,6 +1,6 @@
 //! Requests of the clients: on their way to the session, and waiting for its answers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
@@ -16,8 +16,8 @@ const MAX_WAITING: usize = 64;
 /// The clients' requests.
 pub(super) struct Asks {
     queue: mpsc::Receiver<Ask>,
-    /// In the order in which they came, so also in the order of their deadlines.
-    waiting: VecDeque<Ask>,
+    /// In the order in which they came; one that found the queue full came later than its deadline tells.
+    waiting: Vec<Ask>,
     asked: BTreeMap<RequestId, oneshot::Sender<Result<Response, RequestError>>>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Taken {
 
 impl Asks {
     pub(super) const fn new(queue: mpsc::Receiver<Ask>) -> Self {
-        Self { queue, waiting: VecDeque::new(), asked: BTreeMap::new() }
+        Self { queue, waiting: Vec::new(), asked: BTreeMap::new() }
     }
 
     /// Takes requests off the queue, as long as not too many wait.
@@ -40,7 +40,7 @@ impl Asks {
             match self.queue.poll_recv(cx) {
                 Poll::Ready(Some(ask)) => {
                     taken.count += 1;
-                    self.waiting.push_back(ask);
+                    self.waiting.push(ask);
                 }
                 Poll::Ready(None) => {
                     taken.nobody_left = true;
@@ -58,14 +58,14 @@ impl Asks {
             return;
         }
         let mut busy: Vec<RequestKind> = Vec::new();
-        let mut still_waiting = VecDeque::new();
+        let mut still_waiting = Vec::new();
         for ask in self.waiting.drain(..) {
             let kind = ask.request.kind();
             if ask.reply.is_closed() {
                 continue;
             }
             if busy.contains(&kind) {
-                still_waiting.push_back(ask);
+                still_waiting.push(ask);
                 continue;
             }
             match session.request(ask.request.clone(), now) {
@@ -75,7 +75,7 @@ impl Asks {
                 }
                 Err(_) => {
                     busy.push(kind);
-                    still_waiting.push_back(ask);
+                    still_waiting.push(ask);
                 }
             }
         }
@@ -102,14 +102,12 @@ impl Asks {
 
     /// Returns when the first of the waiting requests has waited long enough.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.waiting.front().map(|ask| ask.deadline)
+        self.waiting.iter().map(|ask| ask.deadline).min()
     }
 
     /// Gives up on requests that have waited long enough.
     pub(super) fn expire(&mut self, now: Instant) {
-        while self.deadline().is_some_and(|deadline| deadline <= now)
-            && let Some(ask) = self.waiting.pop_front()
-        {
+        for ask in self.waiting.extract_if(.., |ask| ask.deadline <= now) {
             let _ = ask.reply.send(Err(RequestError::TimedOut));
         }
     }
@@ -122,5 +120,33 @@ impl Asks {
         for reply in unasked.chain(std::mem::take(&mut self.asked).into_values()) {
             let _ = reply.send(Err(RequestError::Closed(reason.clone())));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use savanna_peer::Request;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_waits_its_own_time_whatever_the_order_of_coming() {
+        let (sender, queue) = mpsc::channel(2);
+        let mut asks = Asks::new(queue);
+        let start = Instant::now();
+        let mut answers = [5, 2].map(|seconds| {
+            let (reply, answer) = oneshot::channel();
+            let deadline = start + Duration::from_secs(seconds);
+            sender.try_send(Ask { request: Request::Ping, deadline, reply }).unwrap();
+            answer
+        });
+        assert_eq!(asks.poll(&mut Context::from_waker(std::task::Waker::noop())).count, 2);
+        assert_eq!(asks.deadline(), Some(start + Duration::from_secs(2)));
+        asks.expire(start + Duration::from_secs(2));
+        assert_eq!(answers[1].try_recv(), Ok(Err(RequestError::TimedOut)));
+        assert!(answers[0].try_recv().is_err());
+        assert_eq!(asks.deadline(), Some(start + Duration::from_secs(5)));
     }
 }
