@@ -1,6 +1,7 @@
 //! The driver of one connection: moves bytes between a stream and a session, and requests between clients and it.
 
 mod asks;
+mod ending;
 mod input;
 mod output;
 mod questions;
@@ -12,9 +13,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
-use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use savanna_peer::{CloseReason, Event, Gossip, LocalReason, PeerInfo, Response, Session, Step};
 use savanna_wire::PeerAddr;
@@ -23,7 +23,7 @@ use self::asks::Asks;
 use self::input::Input;
 use self::output::Output;
 use self::questions::Questions;
-use crate::client::{ABORTED, Ask, Client, QUEUE, Shared};
+use crate::client::{Ask, Client, QUEUE, Shared};
 use crate::config::Standing;
 use crate::slots::Slot;
 use crate::tasks::Stop;
@@ -31,9 +31,6 @@ use crate::transport::Transport;
 use crate::{Clock, HandshakeError, PeerId};
 
 pub use self::questions::{InboundService, Nil, QUESTION_DEADLINE};
-
-/// How long a closed connection may take to send what it still has for its peer.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// How many bytes a connection reads before others have their turn.
 const TURN: usize = 256 * 1024;
@@ -123,21 +120,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             poll_fn(|cx| self.poll(cx, stopped.as_mut(), timer.as_mut())).await
         };
         tracing::debug!(id = %self.id, %reason, "connection ends");
-        self.conclude(reason);
-        if !self.broken {
-            let _ = timeout_at(Instant::now() + LINGER, self.say_goodbye()).await;
-        }
-    }
-
-    /// Sends what the session still has for the peer, and ends the stream.
-    async fn say_goodbye(&mut self) -> io::Result<()> {
-        let said_something = self.output.drain(&mut self.session, &mut self.stream).await?;
-        if said_something {
-            // Closing a socket with unread bytes resets it, and the peer would lose what was just sent.
-            let mut discarded = [0; 1024];
-            while self.stream.read(&mut discarded).await? > 0 {}
-        }
-        Ok(())
+        self.end(reason).await;
     }
 
     /// Does all that can be done without waiting, until the session ends.
@@ -370,29 +353,6 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             && consumer.try_send((self.id, gossip)).is_err()
         {
             tracing::trace!(id = %self.id, "gossip lost");
-        }
-    }
-}
-
-impl<T, S> Connection<T, S> {
-    /// Tells everyone who waits for anything that nothing more will come.
-    fn conclude(&mut self, reason: CloseReason) {
-        self.asks.fail(&reason);
-        self.closed.send_replace(Some(reason.clone()));
-        if let Some(shared) = &self.shared {
-            shared.wake_for_room();
-        }
-        if let Some(Awaited { established, .. }) = self.handshake.take() {
-            let _ = established.send(Err(HandshakeError::new(reason, self.session.remote())));
-        }
-    }
-}
-
-impl<T, S> Drop for Connection<T, S> {
-    /// Concludes a connection whose task was ended from outside.
-    fn drop(&mut self) {
-        if self.closed.borrow().is_none() {
-            self.conclude(ABORTED);
         }
     }
 }

@@ -5,24 +5,16 @@ mod common;
 
 use std::time::Duration;
 
-use savanna_net::{Direction, Request, Response, SlotLimits, Slots};
+use savanna_net::{Direction, Request, Response};
 use savanna_peer::{CloseReason, Incompatibility, LocalReason, Partial, RequestError, Timer};
 use savanna_wire::{BlockHash, Message, ProtocolVersion, RejectCode, TransactionId, TxId};
 use tokio::io::duplex;
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt, service_fn};
 
-use common::{BOUND, Node, Puppet, block, join, serving, settle, version, within};
+use common::{BOUND, Node, Puppet, block, find_headers, join, no_headers, serving, settle, version, within};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn find_headers(start: u8) -> Request {
-    Request::FindHeaders { locator: vec![BlockHash([start; 32])], stop: None }
-}
-
-fn no_headers() -> Message {
-    Message::Headers(Vec::new().try_into().unwrap())
-}
 
 #[tokio::test(start_paused = true)]
 async fn f1_one_peer_ends_and_the_other_notices_nothing() {
@@ -47,62 +39,6 @@ async fn f1_one_peer_ends_and_the_other_notices_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f2_the_connection_ends_with_its_last_client_and_future() {
-    let slots = Slots::new(SlotLimits::LOCAL);
-    let mut node = Node::new();
-    let (client, mut puppet) = node.meet(Some(slots.outbound().unwrap())).await;
-    let clone = client.clone();
-    let unanswered = client.ask(find_headers(1));
-    assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
-
-    drop(client);
-    drop(clone);
-    assert!(timeout(SECOND, puppet.end()).await.is_err(), "a future still waits");
-    assert_eq!(slots.taken(Direction::Outbound), 1);
-
-    let before = Instant::now();
-    drop(unanswered);
-    puppet.end().await;
-    settle().await;
-    assert!(before.elapsed() < Duration::from_millis(5));
-    assert_eq!(slots.taken(Direction::Outbound), 0);
-    assert!(node.tasks.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn f2_an_answer_is_waited_for_without_any_client() {
-    let mut node = Node::new();
-    let (client, mut puppet) = node.meet(None).await;
-    let answer = client.oneshot(find_headers(1));
-    let serve = async {
-        assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
-        sleep(3 * SECOND).await;
-        puppet.send(no_headers()).await;
-        puppet.end().await;
-    };
-    let (answer, ()) = within(BOUND, async { tokio::join!(answer, serve) }).await;
-    assert_eq!(answer, Ok(Response::Headers(Vec::new())));
-    settle().await;
-    assert!(node.tasks.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn f3_heartbeats_keep_no_connection() {
-    let mut node = Node::new();
-    let (client, mut puppet) = node.meet(None).await;
-    for _ in 0..5 {
-        let Some(Message::Ping(nonce)) = puppet.next().await else { panic!("no heartbeat") };
-        puppet.send(Message::Pong(nonce)).await;
-    }
-    assert!(!client.is_closed());
-    assert!(matches!(puppet.next().await, Some(Message::Ping(_))), "a heartbeat that stays unanswered");
-    let before = Instant::now();
-    drop(client);
-    puppet.end().await;
-    assert!(before.elapsed() < Duration::from_millis(5));
-}
-
-#[tokio::test(start_paused = true)]
 async fn f4_a_pong_with_another_nonce_is_ignored() {
     let mut node = Node::new();
     let (client, mut puppet) = node.meet(None).await;
@@ -124,19 +60,6 @@ async fn f5_a_handshake_needs_nobody_to_poll_it() {
     assert!(matches!(puppet.next().await, Some(Message::Ping(_))));
     let client = within(BOUND, unpolled).await.unwrap();
     assert_eq!(client.info().remote, version());
-}
-
-#[tokio::test(start_paused = true)]
-async fn f5_a_dropped_handshake_runs_on_and_its_connection_ends_at_once() {
-    let slots = Slots::new(SlotLimits::LOCAL);
-    let mut node = Node::new();
-    let (ours, theirs) = duplex(4096);
-    drop(node.begin(ours, Direction::Outbound, Some(slots.outbound().unwrap())));
-    let mut puppet = Puppet::new(theirs);
-    puppet.accept().await;
-    puppet.end().await;
-    settle().await;
-    assert_eq!((node.tasks.len(), slots.taken(Direction::Outbound)), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,71 +245,4 @@ async fn f12_a_question_of_the_peers_is_a_request_to_the_service() {
     let (client, _server_side) = join(&mut node, &mut server).await;
     let answer = within(BOUND, client.unwrap().ask(Request::MempoolIds)).await;
     assert_eq!(answer, Ok(Response::TransactionIds(ids)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_waits_on_an_aborted_connection_is_told() {
-    let mut node = Node::new();
-    let (mut client, mut puppet) = node.meet(None).await;
-    let mut waiting = Vec::new();
-    while let Ok(ready) = timeout(Duration::from_millis(1), client.ready()).await {
-        waiting.push(ready.unwrap().call(find_headers(1)));
-    }
-    let closed = RequestError::Closed(CloseReason::Local(LocalReason::Shutdown));
-    let ready = tokio::spawn(async move { client.ready().await.map(|_| ()) });
-    settle().await;
-    drop(node);
-    assert_eq!(within(SECOND, ready).await.unwrap(), Err(closed.clone()));
-    for answer in waiting {
-        assert_eq!(within(SECOND, answer).await, Err(closed.clone()));
-    }
-    puppet.end().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn shutdown_ends_every_connection_within_its_bound() {
-    let mut node = Node::new();
-    let mut peers = Vec::new();
-    for _ in 0..50 {
-        peers.push(node.meet(None).await);
-    }
-    let before = Instant::now();
-    assert_eq!(node.tasks.shutdown(2 * SECOND).await, 0);
-    assert!(before.elapsed() <= 2 * SECOND);
-    for (client, mut puppet) in peers {
-        assert_eq!(client.closed().await, CloseReason::Local(LocalReason::Shutdown));
-        puppet.end().await;
-    }
-    let (ours, _theirs) = duplex(64);
-    let mut handshake = node.handshake;
-    let refused = handshake.call(savanna_net::HandshakeRequest {
-        stream: ours,
-        direction: Direction::Outbound,
-        peer: None,
-        route: savanna_net::Route::Direct,
-        slot: None,
-    });
-    assert_eq!(within(BOUND, refused).await.unwrap_err().reason, CloseReason::Local(LocalReason::Shutdown));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_rounds_leave_nothing_behind() {
-    let slots = Slots::new(SlotLimits::LOCAL);
-    let (mut dialler, mut dialled) = (Node::new(), Node::new());
-    for round in 0..1000 {
-        let (ours, theirs) = duplex(4096);
-        let outbound = dialler.begin(ours, Direction::Outbound, Some(slots.outbound().unwrap()));
-        let here = slots.inbound([127, 0, 0, 1].into()).unwrap();
-        let inbound = dialled.begin(theirs, Direction::Inbound, Some(here));
-        match round % 3 {
-            0 => drop((outbound, inbound)),
-            1 => drop(outbound.await.unwrap()),
-            _ => drop((outbound.await.unwrap(), inbound.await.unwrap())),
-        }
-    }
-    advance(60 * SECOND).await;
-    while !dialler.tasks.is_empty() || !dialled.tasks.is_empty() {
-        within(SECOND, tokio::task::yield_now()).await;
-    }
-    assert_eq!((slots.taken(Direction::Inbound), slots.taken(Direction::Outbound)), (0, 0));
 }

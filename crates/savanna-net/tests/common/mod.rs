@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use savanna_net::{
     Client, Clock, Direction, Handshake, HandshakeError, HandshakeFuture, HandshakeRequest, InboundService, Network,
-    Nil, NodeConfig, Route, Slot, Tasks, session_config,
+    Nil, NodeConfig, Request, Route, Slot, Tasks, session_config,
 };
 use savanna_wire::{
     Block, BlockHash, BlockHeader, Decoded, Decoder, Magic, MerkleRoot, Message, ProtocolVersion, Services, Solution,
@@ -95,6 +95,14 @@ pub(crate) fn version() -> Version {
         height: 7,
         relay: false,
     }
+}
+
+pub(crate) fn find_headers(start: u8) -> Request {
+    Request::FindHeaders { locator: vec![BlockHash([start; 32])], stop: None }
+}
+
+pub(crate) fn no_headers() -> Message {
+    Message::Headers(Vec::new().try_into().unwrap())
 }
 
 /// Returns a block with a body of `length` bytes, whose header no other length has.
