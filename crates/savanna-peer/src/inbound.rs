@@ -7,7 +7,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use savanna_wire::{BlockHash, Bounded, Inventory, Locator, MAX_HEADERS, Message, ProtocolVersion, TransactionId};
+use savanna_wire::{
+    BlockHash, Bounded, Frame, Inventory, Locator, MAX_HEADERS, Message, ProtocolVersion, TransactionId,
+};
 
 use crate::budget::Bucket;
 use crate::outbox::Outbox;
@@ -17,7 +19,7 @@ use crate::{
     Request, Response, gossip,
 };
 
-/// How many questions may be open at the inbound service.
+/// How many questions may be open: at the inbound service, or answered there and waiting for an answer before theirs.
 const MAX_OPEN: usize = 4;
 
 /// How many entries wait in the queue, and their bytes, before nothing more is read.
@@ -60,7 +62,7 @@ enum Entry {
     /// A question that the inbound service has.
     Open(InboundId, Request),
     /// An answer that waits for those before it.
-    Answered(Vec<Message>),
+    Answered(Vec<Frame>),
 }
 
 impl Inbound {
@@ -151,27 +153,28 @@ impl Inbound {
     }
 
     /// Takes the inbound service's answer. One of another kind than the question is none.
-    pub(crate) fn respond(&mut self, id: InboundId, response: Response, negotiated: ProtocolVersion) {
+    pub(crate) fn respond(&mut self, id: InboundId, response: Response, negotiated: ProtocolVersion, outbox: &Outbox) {
         let place = self.queue.iter_mut().find(|entry| matches!(entry, Entry::Open(open, _) if *open == id));
         if let Some(entry) = place
             && let Entry::Open(_, request) = std::mem::replace(entry, Entry::Answered(Vec::new()))
         {
-            let messages = answer(&request, response, negotiated);
+            let frames: Vec<_> =
+                answer(&request, response, negotiated).iter().map(|message| outbox.frame(message)).collect();
             self.queue_bytes = self.queue_bytes.saturating_sub(weight(&request));
-            self.held_bytes += held(&messages);
-            self.open -= 1;
-            *entry = Entry::Answered(messages);
+            self.held_bytes += frames.iter().map(Frame::len).sum::<usize>();
+            *entry = Entry::Answered(frames);
         }
     }
 
     /// Sends what has its turn, and passes questions on while the peer reads what it is sent.
     pub(crate) fn pump(&mut self, outbox: &mut Outbox, events: &mut VecDeque<Event>, now: Duration) {
         loop {
-            match self.queue.front() {
+            match self.queue.front_mut() {
                 Some(Entry::Ping(nonce)) if !outbox.is_above_mark() => outbox.send(&Message::Pong(*nonce)),
-                Some(Entry::Answered(messages)) => {
-                    self.held_bytes -= held(messages);
-                    messages.iter().for_each(|message| outbox.send(message));
+                Some(Entry::Answered(frames)) => {
+                    self.open -= 1;
+                    self.held_bytes -= frames.iter().map(Frame::len).sum::<usize>();
+                    frames.drain(..).for_each(|frame| outbox.queue(frame));
                 }
                 Some(Entry::Ping(_) | Entry::Waiting(_) | Entry::Open(..)) | None => break,
             }
@@ -250,20 +253,6 @@ fn weight(request: &Request) -> usize {
         | Request::AdvertiseBlock(_)
         | Request::AdvertisePeers(_) => 0,
     }
-}
-
-/// Returns the bytes of an answer that waits for its turn, apart from small change.
-fn held(messages: &[Message]) -> usize {
-    let payload = |message: &Message| {
-        if let Message::Block(block) = message {
-            block.bytes().len()
-        } else if let Message::Tx(transaction) = message {
-            transaction.bytes().len()
-        } else {
-            size_of_val(message)
-        }
-    };
-    messages.iter().map(payload).sum()
 }
 
 /// Turns the service's response into messages.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use savanna_wire::{Magic, Message, encode};
+use savanna_wire::{Frame, Magic, Message, encode};
 
 /// The queued bytes above which nothing is done for the peer that would queue more: 1 MiB.
 ///
@@ -46,10 +46,19 @@ impl Outbox {
     }
 
     pub(crate) fn send(&mut self, message: &Message) {
+        self.queue(self.frame(message));
+    }
+
+    /// Frames a message, to be queued later.
+    pub(crate) fn frame(&self, message: &Message) -> Frame {
+        encode(message, self.magic)
+    }
+
+    /// Queues a frame.
+    pub(crate) fn queue(&mut self, frame: Frame) {
         if self.pieces.is_empty() {
             self.waiting_since = self.now;
         }
-        let frame = encode(message, self.magic);
         self.queued += frame.len() as u64;
         self.bytes += frame.len();
         self.pieces.extend([frame.head, frame.tail].into_iter().filter(|piece| !piece.is_empty()));

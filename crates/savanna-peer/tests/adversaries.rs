@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use savanna_peer::{
     CloseReason, Direction, Event, Gossip, Now, Offence, Partial, Request, Response, Session, Step, Timeouts, Timer,
 };
-use savanna_sim::{Puppet, address, block, config, header, transaction, version};
+use savanna_sim::{Puppet, address, block, config, header, transaction, transaction_id, version};
 use savanna_wire::{
     AddrV1, AddrV2, BlockHash, Bounded, DropReason, FrameError, Inventory, Locator, MAX_INVENTORY, Message,
     ProtocolVersion, TxId, encode,
@@ -221,6 +221,39 @@ fn adversary_18_pings_and_long_questions_wait_as_well_and_are_few() {
     assert!(puppet.session.buffered_bytes() < 300 * 1024);
     assert_eq!(serve(&mut puppet, |_| Response::Nil).0, taken + 1);
     assert!(puppet.session.buffered_bytes() < 1024);
+}
+
+#[test]
+fn adversary_18_answers_that_wait_for_an_earlier_one_are_few() {
+    let mut puppet = ready(Direction::Inbound);
+    (0..100).for_each(|number| {
+        puppet.say(&getdata(number));
+    });
+    let megabyte = |_: &Request| Response::Blocks(Partial::complete(vec![block(1, 950_000)]));
+    let Some(Event::Request { id: slow, request }) = puppet.session.poll_event() else { panic!("no question") };
+    let (served, _) = serve(&mut puppet, megabyte);
+    let held = puppet.session.buffered_bytes();
+    assert!(held < MEMORY, "{served} answers of {held} bytes wait");
+    puppet.session.respond(slow, megabyte(&request));
+    let mut heard = 0;
+    while heard < 100 {
+        serve(&mut puppet, megabyte);
+        let more = puppet.hear().len();
+        assert!(more > 0, "{heard} came");
+        heard += more;
+    }
+    assert_eq!(puppet.session.buffered_bytes(), 0);
+}
+
+#[test]
+fn adversary_18_lists_that_wait_are_counted() {
+    let mut puppet = ready(Direction::Inbound);
+    puppet.say(&getdata(1));
+    puppet.session.poll_event();
+    puppet.say(&Message::Mempool);
+    let ids: Vec<_> = (0..25_000_u32).map(|number| transaction_id(&number.to_le_bytes()).unwrap()).collect();
+    serve(&mut puppet, |_| Response::TransactionIds(ids.clone()));
+    assert!(puppet.session.buffered_bytes() > 25_000 * 36);
 }
 
 #[test]

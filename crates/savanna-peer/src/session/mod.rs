@@ -212,7 +212,7 @@ impl Session {
     /// Answers go out in the order of the questions, whatever the order of the calls.
     pub fn respond(&mut self, id: InboundId, response: Response) {
         if let Some(negotiated) = self.info().map(|info| info.negotiated) {
-            self.inbound.respond(id, response, negotiated);
+            self.inbound.respond(id, response, negotiated, &self.outbox);
             self.pump();
         }
     }
