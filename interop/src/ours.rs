@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeRequest, Listener, Network, NodeConfig, PeerId, SlotLimits, Slots, Tasks,
+    Client, Clock, Connector, Handshake, HandshakeRequest, Listener, Network, NodeConfig, PeerId, SlotLimits, Slots,
+    Tasks,
 };
 use savanna_peer::{Gossip, Missing, Partial, Request, Response};
 use savanna_wire::{AddrV2, PeerAddr, Services};
@@ -45,8 +46,7 @@ impl OurNode {
         let (asked_in, asked) = mpsc::unbounded_channel();
         let (inbound_in, inbound) = mpsc::unbounded_channel();
         let tasks = Tasks::new();
-        let listener =
-            Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), Slots::new(SlotLimits::LOCAL)).await?;
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), Slots::new(SlotLimits::LOCAL)).await?;
         let address = listener.local_addr()?;
         let service = Serving { fixture: Arc::clone(fixture), asked: asked_in };
         let handshake = Handshake::new(config(fixture, gossip_in), service, Clock::start(), tasks.spawner());
@@ -173,9 +173,7 @@ fn answer(fixture: &Fixture, request: Request) -> Response {
             let find = |hash| fixture.blocks.iter().find(|block| block.hash() == hash).cloned();
             Response::Blocks(parted(hashes, find))
         }
-        Request::Transactions(ids) => {
-            Response::Transactions(parted(ids, |id| fixture.transactions.get(&id).cloned()))
-        }
+        Request::Transactions(ids) => Response::Transactions(parted(ids, |id| fixture.transactions.get(&id).cloned())),
         Request::MempoolIds => Response::TransactionIds(fixture.ids()),
         _ => Response::Nil,
     }
@@ -189,5 +187,9 @@ fn parted<Id: Copy, T>(ids: Vec<Id>, find: impl Fn(Id) -> Option<T>) -> Partial<
 
 fn told_peer(address: &SocketAddr) -> AddrV2 {
     let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-    AddrV2 { time: u32::try_from(time).unwrap_or(u32::MAX), services: Services::NODE_NETWORK, address: (*address).into() }
+    AddrV2 {
+        time: u32::try_from(time).unwrap_or(u32::MAX),
+        services: Services::NODE_NETWORK,
+        address: (*address).into(),
+    }
 }

@@ -104,22 +104,19 @@ async fn a_pool_of_zebras_gives_its_mempool_and_hears_of_ours() -> Result<()> {
     for (id, transaction) in &fixture.transactions {
         assert_eq!(ask(&client, Request::PushTransaction(transaction.clone())).await?, Response::Nil);
         let theirs = their_id(&fixture, *id).unwrap();
-        let is_it = |asked: &zebra::Request| {
-            matches!(asked, zebra::Request::PushTransaction(pushed, _) if pushed.id == theirs)
-        };
+        let is_it =
+            |asked: &zebra::Request| matches!(asked, zebra::Request::PushTransaction(pushed, _) if pushed.id == theirs);
         zebra.asked("our push arrives", is_it).await?;
     }
     ask(&client, Request::AdvertiseTransactions(ids.clone())).await?;
     let all: HashSet<_> = ids.iter().filter_map(|id| their_id(&fixture, *id)).collect();
-    let is_it = |asked: &zebra::Request| {
-        matches!(asked, zebra::Request::AdvertiseTransactionIds(told, _) if *told == all)
-    };
+    let is_it =
+        |asked: &zebra::Request| matches!(asked, zebra::Request::AdvertiseTransactionIds(told, _) if *told == all);
     zebra.asked("our announcement of transactions arrives", is_it).await?;
     let tip = fixture.hashes()[10];
     ask(&client, Request::AdvertiseBlock(tip)).await?;
-    let is_it = |asked: &zebra::Request| {
-        matches!(asked, zebra::Request::AdvertiseBlock(told, _) if *told == their_hash(tip))
-    };
+    let is_it =
+        |asked: &zebra::Request| matches!(asked, zebra::Request::AdvertiseBlock(told, _) if *told == their_hash(tip));
     zebra.asked("our announcement of a block arrives", is_it).await?;
 
     // Zebra keeps such addresses for its own crawler: that it stays is all that can be seen.

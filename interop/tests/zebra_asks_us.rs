@@ -87,7 +87,10 @@ async fn a_lone_client_of_zebras_gets_our_mempool_and_we_hear_of_its_own() -> Re
 
     let answer = ask(&mut client, Request::TransactionsById(ids.clone())).await?;
     let Response::Transactions(found) = answer else { panic!("no transactions: {answer:?}") };
-    assert_eq!(found.iter().filter_map(|found| found.available()).map(|(found, _)| found.id).collect::<HashSet<_>>(), ids);
+    assert_eq!(
+        found.iter().filter_map(|found| found.available()).map(|(found, _)| found.id).collect::<HashSet<_>>(),
+        ids
+    );
 
     for transaction in &fixture.their_transactions {
         ask(&mut client, Request::PushTransaction(transaction.clone(), None)).await?;

@@ -84,8 +84,19 @@ pub(crate) enum Contest {
 /// Round trips to be measured.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Pings {
+    /// On a runtime of one thread, or of as many as there are cores.
+    runtime: Flavor,
     peer: SocketAddr,
     rounds: usize,
+}
+
+/// A kind of async runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Flavor {
+    /// Everything on one thread: no round trip pays for waking another.
+    Single,
+    /// As programs commonly run.
+    Multi,
 }
 
 /// Connections to be held.
@@ -125,9 +136,9 @@ impl Contest {
                 print(async_main(theirs::fetch(&read_hashes(&hashes)?, batch, &peers))?)
             }
             Self::BareFetch { hashes, dir, peers } => print(bare::fetch(&read_hashes(&hashes)?, &dir, &peers)?),
-            Self::OursPing(pings) => print(one_thread(ours::ping(&pings))?),
-            Self::TheirsPing(pings) => print(one_thread(theirs::ping(&pings))?),
-            Self::Echo(pings) => print(one_thread(bare::echo(&pings))?),
+            Self::OursPing(pings) => print(pings.runtime.run(async move { ours::ping(&pings).await })?),
+            Self::TheirsPing(pings) => print(pings.runtime.run(async move { theirs::ping(&pings).await })?),
+            Self::Echo(pings) => print(pings.runtime.run(async move { bare::echo(&pings).await })?),
             Self::OursIdle(idle) => print(async_main(ours::idle(&idle))?),
             Self::TheirsIdle(idle) => print(async_main(theirs::idle(&idle))?),
             Self::Farm { blocks, size, delay, hashes } => {
@@ -174,10 +185,17 @@ fn async_main<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     found
 }
 
-/// Runs on one thread, so that no round trip pays for waking another.
-fn one_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { tokio::time::timeout(CONTEST, work).await })?
+impl Flavor {
+    /// Runs `work` as a task of its own, so that it wakes like any other.
+    fn run<T: Send + 'static>(self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        match self {
+            Self::Single => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(async { tokio::time::timeout(CONTEST, tokio::spawn(work)).await })??
+            }
+            Self::Multi => async_main(async { tokio::spawn(work).await? }),
+        }
+    }
 }
 
 /// Returns the bytes of memory that this process holds.
