@@ -123,8 +123,9 @@ impl Set {
 
     /// Notes that the reader of a stream took so many bytes of blocks.
     pub fn handle_taken(&mut self, request: RequestId, bytes: u64, now: Duration) {
-        if let Some(Pending { work: Work::Gather(gather), .. }) = self.requests.get_mut(&request) {
-            gather.taken(bytes);
+        if let Some(Pending { work: Work::Gather(gather), .. }) = self.requests.get_mut(&request)
+            && gather.taken(bytes, &self.network)
+        {
             self.dispatch(now);
         }
     }

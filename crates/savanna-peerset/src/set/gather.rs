@@ -118,11 +118,13 @@ impl Gather {
         }
     }
 
-    /// Notes that a stream's reader took so many bytes.
-    pub(super) const fn taken(&mut self, bytes: u64) {
+    /// Notes that a stream's reader took so many bytes; returns whether that makes room which was lacking.
+    pub(super) fn taken(&mut self, bytes: u64, network: &Network) -> bool {
+        let was_full = !self.has_room(network);
         // What is asked for in the room that this makes has its time from here on.
         self.moved |= self.held > 0;
         self.held = self.held.saturating_sub(bytes);
+        was_full && self.has_room(network)
     }
 
     /// Returns whether anything came or ended since the last call, or whether it is the reader who keeps the stream waiting.
