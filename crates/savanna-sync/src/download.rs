@@ -45,11 +45,13 @@ pub struct Limits {
     pub bytes: usize,
     /// The most blocks from the lowest missing one on.
     pub blocks: usize,
+    /// The most blocks that peers are asked for at once, all peers together. Each may turn out as long as blocks can be.
+    pub under_way: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 * 1024 * 1024, blocks: 1024 }
+        Self { bytes: 64 * 1024 * 1024, blocks: 1024, under_way: 256 }
     }
 }
 
@@ -129,8 +131,11 @@ struct Ask<P> {
 /// Nothing is asked of two peers at once but the lowest missing block, when it is late and holds up the rest.
 ///
 /// # Security
-/// Memory is bounded by [`Limits`] whatever peers send: blocks beyond it are dropped, the highest first, and asked for again. A
-/// wrong body tells nothing against the hash (block mutation): the peer that sent it pays, and another is asked.
+/// Memory is bounded by [`Limits`] whatever peers send. Blocks that came beyond it are dropped, the highest first, and asked for
+/// again. What is under way is reckoned by the size that blocks had of late, which peers that lie (bodies of 2 MB under small
+/// blocks' headers) or a chain whose blocks grow suddenly may exceed: it is bounded by its number as well.
+///
+/// A wrong body tells nothing against the hash (block mutation): the peer that sent it pays, and another is asked.
 #[derive(Debug)]
 pub struct Download<P> {
     window: Window,

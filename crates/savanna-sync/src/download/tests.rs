@@ -240,8 +240,24 @@ fn a_fork_takes_back_what_is_above_it_and_goes_on_with_the_other_branch() {
 }
 
 #[test]
+fn adversary_21_what_may_be_under_way_does_not_grow_with_the_number_of_peers() {
+    let mut download = Download::new(0, Limits::default());
+    download.extend((0..1024_u64).map(|number| {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_le_bytes());
+        BlockHash(hash)
+    }));
+    (0..100).for_each(|peer| download.handle_joined(peer));
+    let mut asked = 0;
+    while let Some(Action::Ask { blocks, .. }) = download.poll_action(Duration::ZERO) {
+        asked += blocks.len();
+    }
+    assert_eq!(asked, Limits::default().under_way);
+}
+
+#[test]
 fn a_slow_disk_holds_up_the_peers_and_not_the_memory() {
-    let limits = Limits { bytes: 100_000, blocks: 1024 };
+    let limits = Limits { bytes: 100_000, ..Limits::default() };
     let mut world = World::new(chain(500, 2000), limits);
     world.write_pace = MS * 20;
     (0..4).for_each(|_| world.join(honest(1)));

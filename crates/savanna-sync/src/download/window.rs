@@ -99,13 +99,14 @@ impl Window {
         (slot.block.is_none() && slot.asks == 1).then(|| (self.height_at(self.ready), slot.hash))
     }
 
-    /// Returns how many more blocks may be asked for within the budget.
+    /// Returns how many more blocks may be asked for within the limits.
     ///
     /// The lowest missing one may always be asked for once nothing waits to be stored, because nothing else would ever make
     /// room.
     pub(super) fn affordable(&self) -> usize {
         let committed = self.held() + self.asked * self.mean;
         let rest = self.limits.bytes.saturating_sub(committed) / self.mean;
+        let rest = rest.min(self.limits.under_way.saturating_sub(self.asked));
         let starved = self.unstored == 0 && self.ready == 0 && self.unasked.contains(&self.base);
         if starved { rest.max(1) } else { rest }
     }
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn a_block_that_is_shed_is_not_asked_for_while_a_hedge_is_still_open() {
         let chain = chain(1, 3000);
-        let mut window = Window::new(0, Limits { bytes: 3600, blocks: 10 });
+        let mut window = Window::new(0, Limits { bytes: 3600, ..Limits::default() });
         chain.iter().for_each(|block| window.push(block.hash()));
         for height in [0, 1, 1] {
             window.ask(height);

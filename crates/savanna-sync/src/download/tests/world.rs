@@ -111,7 +111,8 @@ impl World {
             chain.extend(next);
         }
         let bytes = usize::try_from(50_000 + below(2_000_000)).unwrap();
-        let limits = Limits { bytes, blocks: usize::try_from(20 + below(1000)).unwrap() };
+        let blocks = usize::try_from(20 + below(1000)).unwrap();
+        let limits = Limits { bytes, blocks, under_way: usize::try_from(1 + below(300)).unwrap() };
         let length = u32::try_from(chain.len()).unwrap();
         let mut world = Self::new(chain, limits);
         world.write_pace = Duration::from_micros(u64::from(below(5000)));
