@@ -301,7 +301,8 @@ impl<P: Copy + Ord> Download<P> {
     #[must_use]
     pub fn failure(&self, now: Duration) -> Option<Failure> {
         let height = self.window.lowest_missing()?;
-        let everyone_lacks = || self.sources.values().all(|source| source.ever_lacked(height));
+        let everyone_lacks =
+            || !self.sources.is_empty() && self.sources.values().all(|source| source.ever_lacked(height));
         let long = height == self.frontier.0 && now >= self.frontier.1 + GIVE_UP_AFTER;
         let unavailable = || (long && everyone_lacks()).then_some(Failure::Unavailable { height });
         self.invalid.or_else(unavailable)
