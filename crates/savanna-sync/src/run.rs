@@ -26,13 +26,10 @@ mod disk;
 mod tests;
 
 use ask::{Event, fetch, find_headers, off_thread};
-use disk::{Job, Written, restore, write};
+use disk::{Disk, Written, restore, write};
 
 /// How many bytes one write to the store holds, about.
 const RUN_BYTES: usize = 8 * 1024 * 1024;
-
-/// How many bytes may be written before they are made durable: what a crash may cost.
-const FLUSH_BYTES: u64 = 128 * 1024 * 1024;
 
 /// How long what peers said of their tips counts. Older, they are asked again before the end is believed.
 const FRESH: Duration = Duration::from_secs(10);
@@ -55,8 +52,8 @@ pub struct Options {
 /// [`SyncError`]. What was stored is made durable then, too, unless it is the store that failed.
 ///
 /// # Cancel safety
-/// Dropping the future ends all requests. Blocks stored since the last flush, at most some 128 MiB, may be lost if the machine
-/// stops; a write that has begun ends by itself.
+/// Dropping the future ends all requests; a write that has begun ends by itself. Blocks stored within the last ten seconds, at
+/// most some 128 MiB, may be lost if the machine stops, and none if only the program does.
 ///
 /// # Security
 /// Every peer is asked for its chain before the end is believed, so that one that withholds blocks (eclipse by a lagging or
@@ -100,13 +97,7 @@ struct Run<Id, S, T, F> {
     round_at: Duration,
     /// Whether anything has come since.
     moved: bool,
-    tip: Option<Tip>,
-    /// The last height handed to the writer.
-    handed: Option<u32>,
-    /// Where the store has to be cut before the next write.
-    cut: Option<u32>,
-    writing: bool,
-    unflushed: u64,
+    disk: Disk,
     blocks: u64,
     bytes: u64,
     /// Peers that answered, but for those let go of.
@@ -147,11 +138,7 @@ where
             header_asks: BTreeMap::new(),
             round_at: Duration::ZERO,
             moved: false,
-            tip,
-            handed: tip.map(|tip| tip.height),
-            cut: None,
-            writing: false,
-            unflushed: 0,
+            disk: Disk::new(tip),
             blocks: 0,
             bytes: 0,
             answered: BTreeSet::new(),
@@ -174,11 +161,11 @@ where
             self.ask_for_headers(now);
             self.feed();
             self.ask_for_blocks(now);
-            self.write();
+            self.write(now);
             if let Some(tip) = self.outcome(now)? {
                 return Ok(tip);
             }
-            let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(now)];
+            let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(now), self.disk.poll_timeout()];
             let deadline = deadlines.into_iter().flatten().min().map(|at| self.started + at);
             if let Some(event) = self.next_event(deadline).await? {
                 self.handle(event)?;
@@ -204,7 +191,7 @@ where
         match event {
             Event::Answer { ask, peer, at, result } => self.handle_answer(ask, peer, at, result),
             Event::Headers { peer, result } => self.handle_headers(peer, result),
-            Event::Written(written) => self.handle_written(written?),
+            Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
             Event::Nothing => {}
         }
@@ -248,20 +235,16 @@ where
     /// Goes back to the fork, since the chain above it is another one.
     fn rewind(&mut self, fork: u32) {
         self.download.rewind(fork);
-        if self.handed.is_some_and(|handed| handed > fork) {
-            self.handed = Some(fork);
-            self.cut = Some(self.cut.map_or(fork, |cut| cut.min(fork)));
+        if self.disk.rewind(fork) {
             (self.progress)(Progress::Reorganised { fork });
         }
     }
 
-    fn handle_written(&mut self, written: Written) {
-        self.writing = false;
-        self.moved = true;
-        self.tip = written.tip;
+    fn handle_written(&mut self, written: &Written) {
+        self.moved |= written.tip != self.disk.tip();
+        self.disk.handle_written(written, self.now());
         self.blocks += written.blocks;
         self.bytes += written.bytes as u64;
-        self.unflushed = if written.flushed { 0 } else { self.unflushed + written.bytes as u64 };
         self.download.handle_stored(written.bytes);
         if let (Some(tip), 1..) = (written.tip, written.blocks) {
             let (target, height) = (self.target(), tip.height);
@@ -328,22 +311,9 @@ where
         self.events.push(Box::pin(async { answer.await.unwrap_or(Event::Nothing) }));
     }
 
-    /// Hands the next blocks to the disk, one write at a time, so that a slow disk makes longer writes rather than more.
-    fn write(&mut self) {
-        if self.writing {
-            return;
-        }
-        let cut = self.cut.take();
-        let run = if cut.is_some() { Vec::new() } else { self.download.take_run(RUN_BYTES) };
-        if cut.is_none() && run.is_empty() {
-            return;
-        }
-        let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
-        if count > 0 {
-            self.handed = Some(self.handed.map_or(count - 1, |handed| handed + count));
-        }
-        self.writing = true;
-        let job = Job { cut, run, flush: self.unflushed >= FLUSH_BYTES };
+    /// Hands the next blocks to the disk.
+    fn write(&mut self, now: Duration) {
+        let Some(job) = self.disk.next_job(now, || self.download.take_run(RUN_BYTES)) else { return };
         let store = Arc::clone(&self.store);
         self.events.push(Box::pin(async move {
             let written = off_thread(move || write(store.as_ref(), job)).await;
@@ -354,7 +324,7 @@ where
     /// Returns the store's tip if the goal is reached.
     fn outcome(&mut self, now: Duration) -> Result<Option<Tip>, SyncError> {
         // What has come in order is kept, however this ends.
-        if self.writing || self.cut.is_some() {
+        if self.disk.is_busy() {
             return Ok(None);
         }
         if let Some(failure) = self.download.failure(now) {
@@ -363,7 +333,7 @@ where
                 Failure::Invalid { height, hash, error } => SyncError::InvalidBlock { height, hash, error },
             });
         }
-        if let (Some(tip), Some(until)) = (self.tip, self.until)
+        if let (Some(tip), Some(until)) = (self.disk.tip(), self.until)
             && tip.height >= until
             && (self.headers.is_done() || self.blocks == 0)
         {
@@ -374,7 +344,7 @@ where
             return Err(if gone > 0 && gone == invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
         }
         let (height, hash) = self.headers.chain().tip();
-        let Some(tip) = self.tip.filter(|tip| tip.hash == hash && self.headers.is_done()) else {
+        let Some(tip) = self.disk.tip().filter(|tip| tip.hash == hash && self.headers.is_done()) else {
             return Ok(None);
         };
         if self.moved && now >= self.round_at + FRESH {

@@ -1,5 +1,7 @@
 //! Whole synchronisations with peers in this process, under a clock that jumps.
 
+use std::sync::Mutex;
+
 use savanna_chain::Entry;
 use savanna_store::{BlockStore, StoreError};
 use savanna_wire::Block;
@@ -71,7 +73,7 @@ async fn adversaries_21_and_22_cost_the_liar_and_the_staller_their_places_and_th
     let slow = Habit { pace: 40 * MS, ..Habit::default() };
     let habits = [
         Habit { lies: true, ..slow.clone() },
-        Habit { stalls: true, ..slow.clone() },
+        Habit { silent_after: Some(0), ..slow.clone() },
         Habit { at_most: Some(3), ..slow.clone() },
         Habit { lacks: 500..900, ..slow.clone() },
         slow,
@@ -209,30 +211,41 @@ async fn a_block_that_breaks_a_rule_ends_it_although_every_peer_has_it() {
     assert!(closed.lock().unwrap().is_empty(), "the peers only follow their miners");
 }
 
-/// A store whose disk is full after so many blocks.
-struct Full(MemoryStore, usize);
+/// A store whose disk is full after so many blocks, and that notes how many blocks there were at each flush, and when.
+struct Watched {
+    blocks: MemoryStore,
+    room: usize,
+    flushes: Mutex<Vec<(Instant, usize)>>,
+}
 
-impl Store for Full {
+impl Watched {
+    fn new(room: usize) -> Arc<Self> {
+        Arc::new(Self { blocks: MemoryStore::new(Network::Regtest), room, flushes: Mutex::default() })
+    }
+}
+
+impl Store for Watched {
     fn network(&self) -> Network {
-        self.0.network()
+        self.blocks.network()
     }
     fn tip(&self) -> Option<Tip> {
-        self.0.tip()
+        self.blocks.tip()
     }
     fn entries(&self, height: u32, count: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.entries(height, count)
+        self.blocks.entries(height, count)
     }
     fn append(&self, run: &[Block]) -> Result<(), StoreError> {
-        if self.0.blocks().len() + run.len() > self.1 {
+        if self.blocks.blocks().len() + run.len() > self.room {
             return Err(StoreError::Io(std::io::ErrorKind::StorageFull.into()));
         }
-        self.0.append(run)
+        self.blocks.append(run)
     }
     fn truncate(&self, height: u32) -> Result<(), StoreError> {
-        self.0.truncate(height)
+        self.blocks.truncate(height)
     }
     fn flush(&self) -> Result<(), StoreError> {
-        self.0.flush()
+        self.flushes.lock().unwrap().push((Instant::now(), self.blocks.blocks().len()));
+        self.blocks.flush()
     }
 }
 
@@ -240,9 +253,37 @@ impl Store for Full {
 async fn adversary_27_a_full_disk_ends_it_with_the_disks_own_words() {
     let chain = chain(300, 50);
     let (peers, _) = peers_of(&chain, [honest()]);
-    let store = Arc::new(Full(MemoryStore::new(Network::Regtest), 200));
+    let store = Watched::new(200);
     let error = sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap_err();
     assert!(matches!(error, SyncError::Store(StoreError::Io(_))), "{error}");
-    let stored = store.0.blocks();
+    let stored = store.blocks.blocks();
     assert!(stored.len() <= 200 && stored[..] == chain[..stored.len()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_27_small_blocks_do_not_wait_long_to_be_durable() {
+    let chain = chain(300, 50);
+    let (peers, _) = peers_of(&chain, [Habit { pace: 200 * MS, ..Habit::default() }]);
+    let store = Watched::new(usize::MAX);
+    let started = Instant::now();
+    sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap();
+    let flushes = store.flushes.lock().unwrap();
+    let times = std::iter::once(started).chain(flushes.iter().map(|&(at, _)| at));
+    let longest = times.clone().zip(times.skip(1)).map(|(before, after)| after - before).max().unwrap();
+    assert!(longest < 15_000 * MS, "{longest:?}");
+    assert!(flushes.len() < 10, "not after every write");
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_27_what_came_before_a_silence_is_durable_before_its_end() {
+    let chain = chain(300, 50);
+    let (peers, _) = peers_of(&chain, [Habit { silent_after: Some(100), ..honest() }]);
+    let store = Watched::new(usize::MAX);
+    let started = Instant::now();
+    let error = sync(peers, Arc::clone(&store), Options::default(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::NoPeers), "{error}");
+    let flushes = store.flushes.lock().unwrap();
+    assert_eq!(flushes.len(), 2, "one in time, one at the end");
+    assert!(flushes[0].0 - started < 12_000 * MS && flushes[0].1 == store.blocks.blocks().len());
+    assert!(flushes[1].0 - started > 60_000 * MS);
 }

@@ -21,8 +21,8 @@ pub(super) struct Habit {
     pub(super) headers_take: Duration,
     /// Time for each block.
     pub(super) pace: Duration,
-    /// It never answers when asked for blocks.
-    pub(super) stalls: bool,
+    /// Once it has sent so many blocks it answers no question for blocks.
+    pub(super) silent_after: Option<usize>,
     /// Its bodies are wrong.
     pub(super) lies: bool,
     /// Its headers do not link.
@@ -109,6 +109,9 @@ impl State {
         if self.habit.closes_after.is_some_and(|limit| self.sent >= limit) {
             return (Some(Duration::ZERO), Err(RequestError::Closed(CloseReason::ClosedByPeer)));
         }
+        if self.habit.silent_after.is_some_and(|limit| self.sent >= limit) {
+            return (None, Err(RequestError::TimedOut));
+        }
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for &hash in hashes {
             match self.heights.get(&hash) {
@@ -129,6 +132,6 @@ impl State {
         }
         let takes = self.habit.pace * u32::try_from(found.len()).unwrap();
         let answer = Ok(Response::Blocks(Partial { found, missing }));
-        (if self.habit.stalls { None } else { Some(takes) }, answer)
+        (Some(takes), answer)
     }
 }
