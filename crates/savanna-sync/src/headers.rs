@@ -1,8 +1,9 @@
 //! The chain of headers, from several peers.
 //!
-//! One peer leads: it is asked until it has nothing more. The others are asked then, from where that left us, so that a chain
-//! is fetched once and yet compared with what every peer has. The chain with the most work wins.
+//! One peer leads: it is asked until it has nothing more, or is late. The others are asked then, from where that left us, so
+//! that a chain is fetched once and yet compared with what every peer has. The chain with the most work wins.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ mod tests;
 
 /// How long a peer has for an answer before the next one is asked; it doubles with each silence.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an answer may take before another peer is followed as well.
+const LATE_AFTER: Duration = Duration::from_secs(1);
 
 /// How many silences in a row cost a peer its place.
 const MAX_SILENCES: u32 = 4;
@@ -91,6 +95,14 @@ impl Source {
     const fn deadline(&self) -> Option<Duration> {
         match self.state {
             State::Asked(at) => Some(at.saturating_add(ANSWER_WITHIN.saturating_mul(1 << self.silences))),
+            State::Waiting | State::Done => None,
+        }
+    }
+
+    /// Returns from when on its answer is late.
+    const fn late_at(&self) -> Option<Duration> {
+        match self.state {
+            State::Asked(at) => Some(at.saturating_add(LATE_AFTER)),
             State::Waiting | State::Done => None,
         }
     }
@@ -214,8 +226,8 @@ impl<P: Copy + Ord> Headers<P> {
         let (&peer, source) = self
             .sources
             .iter()
-            .filter(|(_, source)| source.state == State::Waiting && self.may_ask(source))
-            .min_by_key(|(_, source)| (source.silences, source.last.is_none()))?;
+            .filter(|(_, source)| source.state == State::Waiting && self.may_ask(source, now))
+            .min_by_key(|(_, source)| (source.silences, Reverse(source.last.map(|(height, _)| height))))?;
         let locator = self.locator(source.last);
         if let Some(source) = self.sources.get_mut(&peer) {
             source.state = State::Asked(now);
@@ -225,15 +237,18 @@ impl<P: Copy + Ord> Headers<P> {
 
     /// Returns whether a question would bring more than what another peer is just sending.
     ///
-    /// One peer at a time is followed along its chain. Once somebody has told all, the others are only asked whether they have
-    /// more, which they can be together.
-    fn may_ask(&self, source: &Source) -> bool {
+    /// One peer at a time is followed along its chain, the one that has led us highest. Once somebody has told all, the others
+    /// are only asked whether they have more, which they can be together.
+    ///
+    /// # Security
+    /// Against a leader that answers just in time, a few headers at a time (stalling): whoever is late holds up nobody.
+    fn may_ask(&self, source: &Source, now: Duration) -> bool {
+        let is_late = |other: &Source| other.late_at().is_some_and(|at| at <= now);
         let asked = || self.sources.values().filter(|other| matches!(other.state, State::Asked(_)));
         let someone_is_done = self.sources.values().any(|other| other.state == State::Done);
         match source.last {
-            None if someone_is_done => asked().count() < MAX_PROBES,
-            None => asked().count() == 0,
-            Some(_) => asked().all(|other| other.last.is_none()),
+            None => asked().count() < MAX_PROBES && (someone_is_done || asked().all(is_late)),
+            Some(_) => asked().all(|other| other.last.is_none() || is_late(other)),
         }
     }
 
@@ -258,10 +273,12 @@ impl<P: Copy + Ord> Headers<P> {
         locator
     }
 
-    /// Returns when [`Self::handle_timeout`] has something to do.
+    /// Returns when [`Self::handle_timeout`] or [`Self::poll_action`] has something to do that no answer brings about, once
+    /// both have been called at `now`.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Duration> {
-        self.sources.values().filter_map(Source::deadline).min()
+    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
+        let late = self.sources.values().filter_map(Source::late_at).filter(|&at| at > now);
+        self.sources.values().filter_map(Source::deadline).chain(late).min()
     }
 
     /// Decides whether a peer whose answer ended with `last` is asked on.

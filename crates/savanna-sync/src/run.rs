@@ -165,7 +165,7 @@ where
             if let Some(tip) = self.outcome(now)? {
                 return Ok(tip);
             }
-            let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(now), self.disk.poll_timeout()];
+            let deadlines = [self.headers.poll_timeout(now), self.download.poll_timeout(now), self.disk.poll_timeout()];
             let deadline = deadlines.into_iter().flatten().min().map(|at| self.started + at);
             if let Some(event) = self.next_event(deadline).await? {
                 self.handle(event)?;

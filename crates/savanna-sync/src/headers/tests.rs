@@ -46,7 +46,7 @@ impl World {
                 Some(HeaderAction::Cancel(_)) => {}
                 Some(HeaderAction::Disconnect { peer, fault }) => assert_eq!(self.gone.insert(peer, fault), None),
                 None if self.headers.is_done() => return,
-                None => match self.headers.poll_timeout() {
+                None => match self.headers.poll_timeout(self.now) {
                     Some(at) => self.now = at,
                     None => return,
                 },

@@ -287,3 +287,14 @@ async fn adversary_27_what_came_before_a_silence_is_durable_before_its_end() {
     assert!(flushes[0].0 - started < 12_000 * MS && flushes[0].1 == store.blocks.blocks().len());
     assert!(flushes[1].0 - started > 60_000 * MS);
 }
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_headers_do_not_wait_for_a_leader_that_is_just_not_silent() {
+    let chain = chain(3000, 50);
+    let slow = Habit { headers_take: 1900 * MS, ..honest() };
+    let (peers, closed) = peers_of(&chain, [slow, honest()]);
+    let started = Instant::now();
+    sync(peers, memory(), Options::default(), |_| {}).await.unwrap();
+    assert!(started.elapsed() < 8_000 * MS, "{:?}", started.elapsed());
+    assert!(closed.lock().unwrap().is_empty());
+}
