@@ -25,6 +25,11 @@ const MAX_SILENCES: u32 = 4;
 /// How many peers are asked at once whether they have more than is known.
 const MAX_PROBES: usize = 8;
 
+/// How many answers in a row may bring nothing new before a peer is taken to have nothing that we lack.
+///
+/// A peer whose tip lies below ours begins at the last hash of the locator that it knows, and has a few such answers to give.
+const MAX_STALE: u32 = 8;
+
 /// How far below our tip a peer's chain may part from ours, if it has less work, before the peer is of no use to us.
 ///
 /// Nodes of this network do not follow reorganisations deeper than this.
@@ -87,6 +92,8 @@ enum State {
 struct Source {
     state: State,
     silences: u32,
+    /// Answers in a row that brought nothing new.
+    stale: u32,
     /// The last header it sent and its height.
     last: Option<(u32, BlockHash)>,
 }
@@ -112,8 +119,8 @@ impl Source {
 ///
 /// # Security
 /// What a peer sends is kept only if it links and its work has been checked; branches beside the best chain are bounded by
-/// [`savanna_chain::MAX_SIDE_HEADERS`]. A peer that answers with what is known must still climb with every answer, so none can
-/// keep us busy for ever.
+/// [`savanna_chain::MAX_SIDE_HEADERS`]. A peer that answers with what is known must still climb with every answer, and may do so
+/// a few times only, so none can keep us busy for ever.
 #[derive(Debug)]
 pub struct Headers<P> {
     chain: HeaderChain,
@@ -137,7 +144,7 @@ impl<P: Copy + Ord> Headers<P> {
 
     /// Takes a peer in.
     pub fn handle_joined(&mut self, peer: P) {
-        self.sources.insert(peer, Source { state: State::Waiting, silences: 0, last: None });
+        self.sources.insert(peer, Source { state: State::Waiting, silences: 0, stale: 0, last: None });
     }
 
     /// Forgets a peer.
@@ -172,6 +179,7 @@ impl<P: Copy + Ord> Headers<P> {
             }
             change.new += 1;
         }
+        source.stale = if change.new == 0 { source.stale + 1 } else { 0 };
         self.follow(peer, headers.last().map(|(_, hash)| *hash));
         change
     }
@@ -207,6 +215,7 @@ impl<P: Copy + Ord> Headers<P> {
     pub fn ask_again(&mut self) {
         for source in self.sources.values_mut() {
             source.state = State::Waiting;
+            source.stale = 0;
             source.last = None;
         }
     }
@@ -291,7 +300,8 @@ impl<P: Copy + Ord> Headers<P> {
         }
         source.last = Some((height, hash));
         let enough = self.until.is_some_and(|until| height >= until);
-        source.state = if enough { State::Done } else { State::Waiting };
+        let is_stale = source.stale >= MAX_STALE;
+        source.state = if enough || is_stale { State::Done } else { State::Waiting };
     }
 
     /// Lets go of a peer that has said all it has, if that is a branch of less work which parts from ours deep below the tip.

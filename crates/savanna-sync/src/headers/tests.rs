@@ -16,6 +16,8 @@ enum Habit {
     Empty,
     /// The first 160 headers of its chain, whatever is asked.
     Looping,
+    /// The headers of its chain one at a time, whatever is asked.
+    Trickling,
     /// Headers whose parents it keeps to itself.
     Orphans,
 }
@@ -67,10 +69,12 @@ impl World {
             Habit::Silent => return,
             Habit::Empty => chain.len(),
             Habit::Looping => 1,
+            Habit::Trickling => 1 + self.answers[peer],
             Habit::Orphans => 50,
         };
+        let most = if matches!(habit, Habit::Trickling) { 1 } else { 160 };
         self.answers[peer] += 1;
-        let answer = chain[first..].iter().take(160).map(|block| block.header().clone()).collect();
+        let answer = chain[first..].iter().take(most).map(|block| block.header().clone()).collect();
         let checked = verify::headers(Network::Regtest, answer).unwrap();
         let change = self.headers.handle_headers(peer, &checked);
         self.forks.extend(change.fork);
@@ -263,4 +267,13 @@ fn a_new_block_is_found_when_peers_are_asked_again() {
     assert!(!world.headers.is_done());
     world.run();
     assert_eq!(world.tip(), tip_of(&all));
+}
+
+#[test]
+fn adversary_22_known_headers_told_one_by_one_do_not_put_off_the_end() {
+    let all = chain(1000, 0);
+    let mut world = World::new(None, vec![(Habit::Honest, all.clone()), (Habit::Trickling, all.clone())]);
+    world.run();
+    assert_eq!(world.tip(), tip_of(&all));
+    assert!(world.answers[1] < 20, "{:?}", world.answers);
 }
