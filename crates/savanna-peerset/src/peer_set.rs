@@ -304,7 +304,7 @@ impl Drop for Guard {
 }
 
 /// Waits for room in the queue. A clone waits for itself.
-struct Room(Option<BoxFuture<'static, ()>>);
+struct Room(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
 
 impl Room {
     fn poll(&mut self, commands: &mpsc::Sender<Command>, cx: &mut Context<'_>) -> Poll<Result<(), RequestError>> {
