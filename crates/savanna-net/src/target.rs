@@ -50,6 +50,15 @@ impl FromStr for Target {
 }
 
 impl Target {
+    /// Returns the address, with `default_port` where there is no port; nothing if the host is a name, to be resolved.
+    #[must_use]
+    pub fn socket_addr(&self, default_port: u16) -> Option<SocketAddr> {
+        match self.host {
+            TargetHost::Ip(ip) => Some(SocketAddr::new(ip, self.port.unwrap_or(default_port))),
+            TargetHost::Name(_) => None,
+        }
+    }
+
     fn new(host: TargetHost, port: Option<u16>) -> Result<Self, ParseTargetError> {
         if port == Some(0) { Err(ParseTargetError) } else { Ok(Self { host, port }) }
     }
