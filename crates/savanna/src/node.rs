@@ -1,0 +1,92 @@
+//! A running node: a hold on the network, and on all that runs for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tower::Service;
+
+use savanna_net::{Nil, Tasks};
+use savanna_peer::{Request, Response};
+use savanna_peerset::{Events, PeerCounts, PeerSet, ResponseFuture};
+use savanna_wire::Network;
+
+use crate::Builder;
+
+/// A running node, made by a [`Builder`].
+///
+/// It owns its tasks and its sockets: [`shutdown`](Self::shutdown) ends them in good order, dropping it at once. Handles of its
+/// [`PeerSet`] that outlive it answer that the connection has ended.
+#[derive(Debug)]
+pub struct Node {
+    set: PeerSet,
+    listening: Vec<SocketAddr>,
+    tasks: Tasks,
+}
+
+impl Node {
+    /// Begins to say what a node is to be.
+    #[must_use]
+    pub fn builder(network: Network) -> Builder<Nil> {
+        Builder::new(network)
+    }
+
+    pub(crate) const fn new(set: PeerSet, listening: Vec<SocketAddr>, tasks: Tasks) -> Self {
+        Self { set, listening, tasks }
+    }
+
+    /// Asks the network. Without a peer yet, the request waits for one, at most until its deadline.
+    ///
+    /// Dropping the future cancels the request.
+    pub fn ask(&self, request: Request) -> ResponseFuture<Response> {
+        self.set.clone().call(request)
+    }
+
+    /// Returns the network as a service, to be cloned for layers and for other tasks: it also streams blocks, asks several
+    /// peers the same, and takes complaints about peers.
+    #[must_use]
+    pub const fn peer_set(&self) -> &PeerSet {
+        &self.set
+    }
+
+    /// Waits until there are at least so many peers, and returns how many there are.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn connected(&self, peers: usize) -> PeerCounts {
+        let mut counts = self.set.peers();
+        // An error means that the set has ended, with the last counts left to read.
+        let _ = counts.wait_for(|counts| counts.total() >= peers).await;
+        *counts.borrow()
+    }
+
+    /// Returns how many peers there are.
+    #[must_use]
+    pub fn counts(&self) -> PeerCounts {
+        *self.set.peers().borrow()
+    }
+
+    /// Listens to what happens from here on: peers that come and go, and what they tell unasked.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.set.events()
+    }
+
+    /// Returns the addresses that are listened on, in the order in which they were named.
+    #[must_use]
+    pub fn listening(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// Ends the node: tells every task to stop, waits at most `bound` for them, aborts the rest and returns how many those
+    /// were.
+    ///
+    /// Connections send what they still have for their peers; that takes them a second at most.
+    ///
+    /// # Cancel safety
+    /// Dropping the future aborts what has not ended.
+    pub async fn shutdown(self, bound: Duration) -> usize {
+        let Self { set, tasks, .. } = self;
+        drop(set);
+        tasks.shutdown(bound).await
+    }
+}
