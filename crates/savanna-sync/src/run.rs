@@ -15,12 +15,13 @@ use savanna_wire::{BlockHash, BlockHeader, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::Service;
 
-use crate::download::{Action, Answer, AskId, Download, Failure, Fault, Limits};
+use crate::download::{Action, Answer, AskId, Download, Fault, Limits};
 use crate::headers::{HeaderAction, HeaderFault, Headers};
 use crate::{Gone, Peer, Progress, Store, Summary, SyncError};
 
 mod ask;
 mod disk;
+mod goal;
 
 #[cfg(test)]
 mod tests;
@@ -30,9 +31,6 @@ use disk::{Disk, Written, restore, write};
 
 /// How many bytes one write to the store holds, about.
 const RUN_BYTES: usize = 8 * 1024 * 1024;
-
-/// How long what peers said of their tips counts. Older, they are asked again before the end is believed.
-const FRESH: Duration = Duration::from_secs(10);
 
 /// What to fetch and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -321,44 +319,6 @@ where
         }));
     }
 
-    /// Returns the store's tip if the goal is reached.
-    fn outcome(&mut self, now: Duration) -> Result<Option<Tip>, SyncError> {
-        // What has come in order is kept, however this ends.
-        if self.disk.is_busy() {
-            return Ok(None);
-        }
-        if let Some(failure) = self.download.failure(now) {
-            return Err(match failure {
-                Failure::Unavailable { height } => SyncError::Unavailable { height },
-                Failure::Invalid { height, hash, error } => SyncError::InvalidBlock { height, hash, error },
-            });
-        }
-        if let (Some(tip), Some(until)) = (self.disk.tip(), self.until)
-            && tip.height >= until
-            && (self.headers.is_done() || self.blocks == 0)
-        {
-            return Ok(Some(tip));
-        }
-        if self.peers.is_empty() {
-            let (gone, invalid) = self.gone;
-            return Err(if gone > 0 && gone == invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
-        }
-        let (height, hash) = self.headers.chain().tip();
-        let Some(tip) = self.disk.tip().filter(|tip| tip.hash == hash && self.headers.is_done()) else {
-            return Ok(None);
-        };
-        if self.moved && now >= self.round_at + FRESH {
-            (self.round_at, self.moved) = (now, false);
-            self.headers.ask_again();
-            self.ask_for_headers(now);
-            return Ok(None);
-        }
-        match self.until {
-            Some(until) if until > height => Err(SyncError::TooShort { height, until }),
-            Some(_) | None => Ok(Some(tip)),
-        }
-    }
-
     fn remove(&mut self, id: Id, why: Gone) {
         let Some(peer) = self.peers.remove(&id) else { return };
         self.headers.handle_left(id);
@@ -379,12 +339,6 @@ where
         self.gone.0 += 1;
         self.gone.1 += usize::from(why == Gone::Headers(HeaderFault::Invalid));
         (self.progress)(Progress::PeerGone { peer: id, why });
-    }
-
-    /// Returns the height to be reached, as far as the chain is known.
-    fn target(&self) -> u32 {
-        let (tip, _) = self.headers.chain().tip();
-        self.until.map_or(tip, |until| until.min(tip))
     }
 
     async fn flush(&mut self) -> Result<(), SyncError> {
