@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use savanna_peer::{Direction, Event, Partial, Request, Response};
-use savanna_wire::Message;
+use savanna_wire::{Message, Network};
 
+use crate::regtest;
 use crate::{Pair, Puppet, block, config, header};
 
 fn run(seed: u64) -> (Duration, Vec<Event>, Vec<Event>) {
@@ -55,4 +56,17 @@ fn a_puppet_hears_what_the_session_says() {
     assert!(!puppet.session.is_closed());
     puppet.pass(Duration::from_secs(100));
     assert!(puppet.session.is_closed());
+}
+
+#[test]
+fn regtest_chains_pass_every_check() {
+    let chain = regtest::chain(300, 100);
+    assert_eq!(chain[0].hash(), Network::Regtest.genesis_hash());
+    for (height, block) in (0..).zip(&chain) {
+        savanna_chain::check_body(Network::Regtest, height, block).unwrap();
+        savanna_chain::check_work(Network::Regtest, block.header(), block.hash()).unwrap();
+        let wrong = regtest::with_wrong_body(block);
+        assert_eq!(wrong.hash(), block.hash());
+        assert!(savanna_chain::check_body(Network::Regtest, height, &wrong).unwrap_err().is_mutation());
+    }
 }

@@ -13,8 +13,6 @@ mod error;
 mod marker;
 mod record;
 mod rot;
-#[cfg(test)]
-mod testing;
 
 pub use blocks::{BlockStore, Tip};
 pub use error::StoreError;

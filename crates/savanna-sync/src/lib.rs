@@ -14,8 +14,6 @@ mod peer;
 mod progress;
 mod run;
 mod store;
-#[cfg(test)]
-mod testing;
 pub mod verify;
 
 pub use error::SyncError;

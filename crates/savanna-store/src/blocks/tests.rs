@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use savanna_sim::regtest::{chain, extend, genesis};
 use savanna_wire::Checksum;
 
 use super::*;
-use crate::testing::{chain, extend, genesis};
 
 fn open(dir: &Path) -> BlockStore {
     BlockStore::open(dir, Network::Regtest).unwrap()
@@ -70,7 +70,7 @@ fn a_fork_is_switched_by_truncating_to_where_it_begins() {
     assert_eq!((tip.height, tip.hash), (7, old[7].hash()));
     assert_holds(&store, &old[..8]);
     assert_eq!(store.height(old[8].hash()).unwrap(), None);
-    let branch = extend(&old[7], 30, 500, 1);
+    let branch = extend(&old[7], 7, 30, 500, 1);
     store.append(&branch).unwrap();
     let new: Vec<Block> = old[..8].iter().chain(&branch).cloned().collect();
     assert_holds(&store, &new);
@@ -231,7 +231,7 @@ fn write_until_killed(dir: &Path) {
         }
     };
     loop {
-        let run = extend(&parent, 50, 5000, 3);
+        let run = extend(&parent, store.tip().unwrap().height, 50, 5000, 3);
         parent = run[49].clone();
         let tip = store.append(&run).unwrap().unwrap();
         if tip.height.is_multiple_of(3) {
@@ -332,7 +332,7 @@ fn write_until_full(dir: &Path) {
     let mut result = write(std::slice::from_ref(&parent));
     while result.is_ok() {
         println!("flushed {}", store.tip().unwrap().height);
-        let run = extend(&parent, 20, 60_000, 3);
+        let run = extend(&parent, store.tip().unwrap().height, 20, 60_000, 3);
         result = write(&run);
         parent = run[19].clone();
     }
@@ -368,7 +368,7 @@ fn adversary_27_a_full_disk_is_an_error_and_what_was_flushed_is_there_once_it_ha
     let tip = store.tip().unwrap();
     assert!(tip.height >= flushed);
     let last = store.block(tip.height).unwrap().unwrap();
-    store.append(&extend(&last, 20, 60_000, 3)).unwrap();
+    store.append(&extend(&last, tip.height, 20, 60_000, 3)).unwrap();
     store.flush().unwrap();
     assert_eq!(store.index_from(0).map(Result::unwrap).count(), usize::try_from(tip.height).unwrap() + 21);
 }

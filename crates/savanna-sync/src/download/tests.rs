@@ -1,7 +1,7 @@
 //! The download against generated peers under a virtual clock, and against each kind of peer alone.
 
 use super::*;
-use crate::testing::{chain, extend, with_wrong_body};
+use savanna_sim::regtest::{chain, extend, with_wrong_body};
 
 mod world;
 

@@ -232,8 +232,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use savanna_sim::regtest::chain;
+
     use super::*;
-    use crate::testing::chain;
 
     #[test]
     fn a_block_that_is_shed_is_not_asked_for_while_a_hedge_is_still_open() {

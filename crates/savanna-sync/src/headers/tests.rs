@@ -1,9 +1,9 @@
 //! The chain of headers from honest peers, and from each kind of the others.
 
+use savanna_sim::regtest::{chain, extend};
 use savanna_wire::{Block, Network};
 
 use super::*;
-use crate::testing::{chain, extend};
 use crate::verify;
 
 /// What a peer answers to a locator.

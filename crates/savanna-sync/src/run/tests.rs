@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 
 use savanna_chain::Entry;
+use savanna_sim::regtest::{chain, extend};
 use savanna_store::{BlockStore, StoreError};
 use savanna_wire::Block;
 
 use super::*;
 use crate::MemoryStore;
-use crate::testing::{chain, extend};
 
 mod peers;
 

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use savanna_chain::check_body;
 use savanna_peer::Missing;
+use savanna_sim::regtest::{extend, genesis, with_wrong_body};
 use savanna_wire::{Block, BlockHash, Network};
 
 use super::super::{Action, Answer, AskId, Download, Fault, Limits};
-use crate::testing::{extend, genesis, with_wrong_body};
 
 /// How a peer answers.
 #[derive(Debug, Clone)]

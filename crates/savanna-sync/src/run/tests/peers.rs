@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use savanna_peer::{CloseReason, Missing, Partial, Request, RequestError, Response};
+use savanna_sim::regtest::with_wrong_body;
 use savanna_wire::{Block, BlockHash};
 use tower::Service;
 
 use crate::Peer;
-use crate::testing::with_wrong_body;
 
 /// How a peer answers.
 #[derive(Debug, Clone, Default)]
