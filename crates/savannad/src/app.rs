@@ -12,10 +12,23 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("savanna: {error:#}");
+            eprintln!("savanna: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Joins an error with its causes, each told once: many errors tell their cause themselves.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        if told.is_empty() {
+            cause
+        } else if told.contains(&cause) {
+            told
+        } else {
+            told + ": " + &cause
+        }
+    })
 }
 
 fn execute(cli: Cli) -> anyhow::Result<()> {
@@ -30,4 +43,15 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             Command::Demo(args) => commands::demo::run(args).await,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("refused").context("it cannot be reached: refused").context("127.0.0.1:1");
+        assert_eq!(sentence(&error), "127.0.0.1:1: it cannot be reached: refused");
+    }
 }

@@ -51,7 +51,7 @@ async fn reach(target: &Target, network: Network, tasks: &Tasks) -> anyhow::Resu
         let dialed = match Connector::direct().oneshot(PeerAddr::from(address)).await {
             Ok(dialed) => dialed,
             Err(error) => {
-                last = Some(anyhow::Error::new(error));
+                last = Some(anyhow::Error::new(error).context(address));
                 continue;
             }
         };

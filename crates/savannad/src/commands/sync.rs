@@ -10,7 +10,7 @@ use savanna_net::{
     Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, PeerId, Target, Tasks,
     resolve,
 };
-use savanna_store::BlockStore;
+use savanna_store::{BlockStore, StoreError};
 use savanna_sync::{Options, Peer, Summary, SyncError};
 use savanna_wire::Network;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +47,13 @@ pub(crate) async fn run(args: SyncArgs) -> anyhow::Result<()> {
 async fn open(dir: &Path, network: Network) -> anyhow::Result<Arc<BlockStore>> {
     let path = dir.to_owned();
     let opened = tokio::task::spawn_blocking(move || BlockStore::open(&path, network)).await?;
-    Ok(Arc::new(opened.with_context(|| format!("{} cannot hold the chain", dir.display()))?))
+    let store = opened.map_err(|error| {
+        // The other errors name the directory themselves.
+        let is_anonymous = matches!(error, StoreError::Io(_) | StoreError::Engine(_) | StoreError::Corrupt { .. });
+        let error = anyhow::Error::new(error);
+        if is_anonymous { error.context(format!("{} cannot hold the chain", dir.display())) } else { error }
+    })?;
+    Ok(Arc::new(store))
 }
 
 /// Connects to every peer at once. Those that fail are told of; that all fail is an error.
@@ -66,7 +72,7 @@ async fn connect_all(
     for (target, result) in join_all(tries).await {
         match result {
             Ok(client) => clients.push(client),
-            Err(error) => failures.push(format!("{target}: {error:#}")),
+            Err(error) => failures.push(format!("{target}: {error}")),
         }
     }
     if clients.is_empty() {
