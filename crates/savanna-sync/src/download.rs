@@ -175,7 +175,9 @@ impl Download {
         for Arrival { hash, result } in arrivals {
             let Some(height) = open.remove(&hash) else { continue };
             match result {
-                Ok(Delivery { block, verdict: Ok(()), .. }) if block.hash() == hash => self.window.arrive(height, block),
+                Ok(Delivery { block, verdict: Ok(()), .. }) if block.hash() == hash => {
+                    self.window.arrive(height, block)
+                }
                 Ok(Delivery { peer, verdict: Err(error), .. }) if error.is_mutation() => {
                     self.actions.push_back(Action::Report(peer));
                     self.window.give_back(height, hash, true);
@@ -234,32 +236,21 @@ impl Download {
 
     /// Returns why the download cannot go on, if it cannot.
     #[must_use]
-    pub fn failure(&self, now: Duration) -> Option<Failure> {
-        let given_up = || {
-            let (height, why, at) = self.give_up()?;
-            (at <= now).then_some(match why {
-                Missing::NotFound | Missing::Dropped => Failure::Unavailable { height },
-                Missing::TimedOut => Failure::Undelivered { height },
-            })
+    pub fn failure(&self) -> Option<Failure> {
+        let given_up = || match self.window.lowest_lack()? {
+            (height, Missing::TimedOut, long) if long >= UNDELIVERED_AFTER => Some(Failure::Undelivered { height }),
+            (height, Missing::NotFound | Missing::Dropped, long) if long >= GIVE_UP_AFTER => {
+                Some(Failure::Unavailable { height })
+            }
+            (_, Missing::NotFound | Missing::Dropped | Missing::TimedOut, _) => None,
         };
         self.invalid.or_else(given_up)
     }
 
-    /// Returns when [`Self::handle_timeout`] or [`Self::failure`] has something to do that no answer brings about.
+    /// Returns when [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let give_up = self.give_up().map(|(_, _, at)| at);
-        self.window.wakes_at().into_iter().chain(give_up).min()
-    }
-
-    /// Returns until when the lowest missing block is waited for, if it is lacking.
-    fn give_up(&self) -> Option<(u32, Missing, Duration)> {
-        let (height, why, since) = self.window.lowest_lack()?;
-        let bound = match why {
-            Missing::NotFound | Missing::Dropped => GIVE_UP_AFTER,
-            Missing::TimedOut => UNDELIVERED_AFTER,
-        };
-        Some((height, why, since + bound))
+        self.window.wakes_at()
     }
 
     /// Asks for the lowest blocks that are not asked for, as many as the limits admit.

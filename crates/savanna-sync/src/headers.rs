@@ -187,7 +187,7 @@ impl Headers {
             }
         }
         if ends.is_empty() {
-            self.handle_failed(now);
+            self.handle_nobody(now);
             return change;
         }
         (self.accepted, self.failures, self.silent_since) = (true, 0, None);
@@ -195,12 +195,19 @@ impl Headers {
         change
     }
 
-    /// Takes the news that nobody answered the question.
+    /// Takes the news that peers were asked and none answered in time.
     pub fn handle_failed(&mut self, now: Duration) {
         if let State::Asked(since) = self.state {
             self.silent_since.get_or_insert(since);
-            self.state = State::Waiting(now + FIRST_REST * (1 << self.failures.min(MAX_DOUBLINGS)));
-            self.failures += 1;
+            self.rest(now);
+        }
+    }
+
+    /// Takes the news that there was nobody to ask, or nobody any more.
+    pub fn handle_nobody(&mut self, now: Duration) {
+        if let State::Asked(_) = self.state {
+            self.silent_since = None;
+            self.rest(now);
         }
     }
 
@@ -243,6 +250,11 @@ impl Headers {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let waiting = if let State::Waiting(at) = self.state { Some(at) } else { None };
         waiting.or_else(|| self.survey_ends())
+    }
+
+    fn rest(&mut self, now: Duration) {
+        self.state = State::Waiting(now + FIRST_REST * (1 << self.failures.min(MAX_DOUBLINGS)));
+        self.failures += 1;
     }
 
     fn survey_ends(&self) -> Option<Duration> {

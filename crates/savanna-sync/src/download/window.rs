@@ -35,6 +35,8 @@ struct Slot {
 #[derive(Debug, Clone, Copy)]
 struct Lack {
     since: Duration,
+    /// When it was missing last.
+    last: Duration,
     times: u32,
     why: Missing,
 }
@@ -103,10 +105,10 @@ impl Window {
         (self.ready < self.slots.len()).then(|| self.height_at(self.ready))
     }
 
-    /// Returns height, reason and beginning of the lack of the lowest missing block, if the network lacks it.
+    /// Returns height and reason of the lack of the lowest missing block, and for how long the network has told of it.
     pub(super) fn lowest_lack(&self) -> Option<(u32, Missing, Duration)> {
         let lack = self.slots.get(self.ready)?.lack?;
-        Some((self.height_at(self.ready), lack.why, lack.since))
+        Some((self.height_at(self.ready), lack.why, lack.last.saturating_sub(lack.since)))
     }
 
     /// Returns how many more blocks may be asked for within the limits.
@@ -151,7 +153,7 @@ impl Window {
         slot.is_asked = false;
         slot.again |= why == Missing::TimedOut;
         let (since, times) = slot.lack.map_or((now, 0), |lack| (lack.since, lack.times + 1));
-        slot.lack = Some(Lack { since, times, why });
+        slot.lack = Some(Lack { since, last: now, times, why });
         self.asked -= 1;
         self.resting.insert((now + FIRST_REST * (1 << times.min(MAX_DOUBLINGS)), height));
     }

@@ -89,7 +89,7 @@ where
 
     /// Returns why there is no going on, if there is none.
     fn out_of_reach(&self, now: Duration) -> Result<(), SyncError> {
-        if let Some(failure) = self.download.failure(now) {
+        if let Some(failure) = self.download.failure() {
             return Err(match failure {
                 Failure::Unavailable { height } => SyncError::Unavailable { height },
                 Failure::Undelivered { height } => SyncError::Undelivered { height },

@@ -46,7 +46,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         );
     }
     let mut nodes = try_join_all(MANNERS.map(|manner| start(Node::new(chain.clone(), manner), &tasks))).await?;
-    let result = tokio::time::timeout(BOUND, fetch(&mut nodes, &tasks)).await.context("it did not end within a minute")?;
+    let result =
+        tokio::time::timeout(BOUND, fetch(&mut nodes, &tasks)).await.context("it did not end within a minute")?;
     tasks.shutdown(DRAIN).await;
     let (summary, fates) = result?;
     if args.json {
