@@ -240,6 +240,7 @@ impl<P: Copy + Ord> Download<P> {
 
     /// Takes the news that a question ended without an answer although its peer is still there.
     pub fn handle_failed(&mut self, id: AskId, now: Duration) {
+        self.patience.grow(now);
         self.handle_answer(id, Answer::default(), now);
     }
 
@@ -253,6 +254,7 @@ impl<P: Copy + Ord> Download<P> {
         let late: BTreeSet<P> =
             self.asks.values().filter(|ask| self.deadline(ask) <= now).map(|ask| ask.peer).collect();
         for peer in late {
+            self.patience.grow(now);
             self.stall(peer, now);
         }
     }
@@ -338,12 +340,11 @@ impl<P: Copy + Ord> Download<P> {
         }
     }
 
-    /// Takes everything from a peer that let its time pass, and the peer's place if it did so too often.
+    /// Takes everything from a peer that let its time pass or answered with nothing, and the peer's place if it did so too often.
     fn stall(&mut self, peer: P, now: Duration) {
         let others = self.sources.len() > 1;
         let Some(source) = self.sources.get_mut(&peer) else { return };
         let stalls = source.stalled(now);
-        self.patience.grow(now);
         if stalls >= if others { MAX_STALLS } else { MAX_STALLS_ALONE } {
             self.expel(peer, Fault::Stalled);
         } else {

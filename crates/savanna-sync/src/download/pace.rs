@@ -120,7 +120,8 @@ impl Source {
 
 /// How long a silent peer is waited for, beyond what its answer should take.
 ///
-/// It doubles when peers stall, because it may be our own line that is slow, and comes back with every answer.
+/// It doubles when peers let it pass, because it may be our own line that is slow, and comes back with every answer. Answers with
+/// nothing in them say nothing of our line.
 #[derive(Debug)]
 pub(super) struct Patience {
     now: Duration,

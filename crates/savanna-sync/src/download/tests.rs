@@ -256,6 +256,28 @@ fn adversary_21_what_may_be_under_way_does_not_grow_with_the_number_of_peers() {
 }
 
 #[test]
+fn adversary_22_prompt_answers_with_nothing_make_no_silent_peer_wait_longer() {
+    let chain = chain(100, 500);
+    let mut download = Download::new(0, Limits::default());
+    download.extend(chain.iter().map(Block::hash));
+    (0..2).for_each(|peer| download.handle_joined(peer));
+    let mut now = Duration::ZERO;
+    for turn in 0..60 {
+        let asked = std::iter::from_fn(|| download.poll_action(now)).find_map(|action| match action {
+            Action::Ask { ask, blocks, .. } => Some((ask, blocks)),
+            Action::Cancel(_) | Action::Disconnect { .. } => None,
+        });
+        let Some((ask, blocks)) = asked else { break };
+        now += SECOND;
+        let wanted = &chain[usize::try_from(blocks[0].0).unwrap()];
+        let found = if turn % 2 == 0 { Vec::new() } else { vec![(wanted.clone(), Ok(()))] };
+        download.handle_answer(ask, Answer { found, missing: Vec::new() }, now);
+    }
+    assert!(now > 30 * SECOND, "{now:?}");
+    assert_eq!(download.patience.get(), 2 * SECOND);
+}
+
+#[test]
 fn a_slow_disk_holds_up_the_peers_and_not_the_memory() {
     let limits = Limits { bytes: 100_000, ..Limits::default() };
     let mut world = World::new(chain(500, 2000), limits);
