@@ -361,6 +361,14 @@ fn adversary_28_floods_of_what_nobody_asked_for_end() {
 }
 
 #[test]
+fn adversary_28_one_question_excuses_one_ping() {
+    let mut puppet = ready(Direction::Inbound);
+    puppet.say(&getdata(1));
+    serve(&mut puppet, |_| Response::Nil);
+    assert!(flood(&mut puppet, &frame(&Message::Ping(1)), 10_000) < 2_100);
+}
+
+#[test]
 fn addresses_told_unasked_are_few() {
     let entry = |peer: AddrV2| AddrV1 {
         time: peer.time,
