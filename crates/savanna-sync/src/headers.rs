@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use savanna_chain::{HeaderChain, HeaderError, Inserted};
-use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR};
+use savanna_wire::{BlockHash, BlockHeader, MAX_HEADERS, MAX_LOCATOR};
 
 #[cfg(test)]
 mod tests;
@@ -92,6 +92,8 @@ enum State {
 struct Source {
     state: State,
     silences: u32,
+    /// Whether its last answer was shorter than answers can be, as only the end of a chain needs to be.
+    scant: bool,
     /// Answers in a row that brought nothing new.
     stale: u32,
     /// The last header it sent and its height.
@@ -144,7 +146,7 @@ impl<P: Copy + Ord> Headers<P> {
 
     /// Takes a peer in.
     pub fn handle_joined(&mut self, peer: P) {
-        self.sources.insert(peer, Source { state: State::Waiting, silences: 0, stale: 0, last: None });
+        self.sources.insert(peer, Source { state: State::Waiting, silences: 0, scant: false, stale: 0, last: None });
     }
 
     /// Forgets a peer.
@@ -179,6 +181,7 @@ impl<P: Copy + Ord> Headers<P> {
             }
             change.new += 1;
         }
+        source.scant = headers.len() < MAX_HEADERS;
         source.stale = if change.new == 0 { source.stale + 1 } else { 0 };
         self.follow(peer, headers.last().map(|(_, hash)| *hash));
         change
@@ -250,14 +253,15 @@ impl<P: Copy + Ord> Headers<P> {
     /// are only asked whether they have more, which they can be together.
     ///
     /// # Security
-    /// Against a leader that answers just in time, a few headers at a time (stalling): whoever is late holds up nobody.
+    /// Against a leader that answers just in time, or a few headers at a time (stalling): whoever is late or scant holds up
+    /// nobody.
     fn may_ask(&self, source: &Source, now: Duration) -> bool {
-        let is_late = |other: &Source| other.late_at().is_some_and(|at| at <= now);
+        let is_slow = |other: &Source| other.scant || other.late_at().is_some_and(|at| at <= now);
         let asked = || self.sources.values().filter(|other| matches!(other.state, State::Asked(_)));
         let someone_is_done = self.sources.values().any(|other| other.state == State::Done);
         match source.last {
-            None => asked().count() < MAX_PROBES && (someone_is_done || asked().all(is_late)),
-            Some(_) => asked().all(|other| other.last.is_none() || is_late(other)),
+            None => asked().count() < MAX_PROBES && (someone_is_done || asked().all(is_slow)),
+            Some(_) => asked().all(|other| other.last.is_none() || is_slow(other)),
         }
     }
 

@@ -298,3 +298,13 @@ async fn adversary_22_headers_do_not_wait_for_a_leader_that_is_just_not_silent()
     assert!(started.elapsed() < 8_000 * MS, "{:?}", started.elapsed());
     assert!(closed.lock().unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_headers_do_not_wait_for_a_leader_that_tells_them_one_by_one() {
+    let chain = chain(3000, 50);
+    let scant = Habit { headers_at_most: Some(1), headers_take: 100 * MS, ..honest() };
+    let (peers, _) = peers_of(&chain, [scant, Habit { headers_take: 100 * MS, ..honest() }]);
+    let started = Instant::now();
+    sync(peers, memory(), Options::default(), |_| {}).await.unwrap();
+    assert!(started.elapsed() < 15_000 * MS, "{:?}", started.elapsed());
+}

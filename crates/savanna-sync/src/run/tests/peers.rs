@@ -19,6 +19,8 @@ use crate::Peer;
 pub(super) struct Habit {
     /// Time before an answer with headers.
     pub(super) headers_take: Duration,
+    /// It sends no more headers than these in an answer.
+    pub(super) headers_at_most: Option<usize>,
     /// Time for each block.
     pub(super) pace: Duration,
     /// Once it has sent so many blocks it answers no question for blocks.
@@ -99,8 +101,9 @@ impl State {
     fn headers(&self, locator: &[BlockHash]) -> (Option<Duration>, Result<Response, RequestError>) {
         let fork = locator.iter().find_map(|hash| self.heights.get(hash)).expect("everyone shares the genesis block");
         let following = self.chain[fork + 1..].iter().map(|block| block.header().clone());
+        let most = self.habit.headers_at_most.unwrap_or(160);
         let headers =
-            if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(160).collect() };
+            if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(most).collect() };
         (Some(self.habit.headers_take), Ok(Response::Headers(headers)))
     }
 
