@@ -29,7 +29,7 @@
 //! # use savanna::{Network, Node};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Node::builder(Network::Regtest)
-//!     .peer(([127, 0, 0, 1], 18344))
+//!     .peer_named("127.0.0.1".parse()?)
 //!     .peer_named("peer.example:18233".parse()?)
 //!     .user_agent("Wallet:2.1")
 //!     .start()
@@ -108,6 +108,7 @@ mod node;
 
 pub use savanna_chain as chain;
 pub use savanna_net as net;
+pub use savanna_peer as peer;
 #[cfg(feature = "sync")]
 pub use savanna_store as store;
 #[cfg(feature = "sync")]
