@@ -157,6 +157,27 @@ fn adversary_7_however_the_stream_is_cut_the_session_does_the_same() {
 }
 
 #[test]
+fn adversary_7_however_the_stream_is_cut_it_costs_the_same() {
+    let ids = (0..200_u32).map(|number| Inventory::from(transaction_id(&number.to_le_bytes()).unwrap()));
+    let bytes = frame(&inv(ids));
+    let paid = |cut: usize| {
+        let mut puppet = ready(Direction::Inbound);
+        for sent in 0.. {
+            puppet.say_bytes(&bytes[..cut]);
+            puppet.say_bytes(&bytes[cut..]);
+            if puppet.session.is_closed() {
+                return sent;
+            }
+            puppet.events();
+        }
+        unreachable!("the budget ends")
+    };
+    let whole = paid(0);
+    assert!((1_000..2_000).contains(&whole), "{whole} until the bytes are spent");
+    assert_eq!([10, 24, 500].map(paid), [whole; 3]);
+}
+
+#[test]
 fn an_honest_peer_is_never_closed_in_hours() {
     let mut puppet = ready(Direction::Inbound);
     let nothing = |_: &Request| Response::Nil;
