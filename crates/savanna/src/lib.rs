@@ -39,7 +39,8 @@
 //! # }
 //! ```
 //!
-//! For one peer and nothing else there is [`connect`], which gives a [`Client`].
+//! For one peer and nothing else there is [`connect`], which gives a [`Client`]. The examples of this crate are four whole
+//! programs: `handshake`, `fetch_blocks`, `watch_inventory` and `answer`. Without arguments they need no network.
 //!
 //! # Where requests go
 //!
@@ -79,7 +80,7 @@
 //! # Errors
 //!
 //! [`StartError`] says why a node does not start: a name, an address or an option is wrong. A peer out of reach is no error; it
-//! is dialled again later. [`RequestError`] says why a request has no answer; what [`Missing`] says is missing of a list is no
+//! is dialled again later, and the log tells at debug level what became of each dial. [`RequestError`] says why a request has no answer; what [`Missing`] says is missing of a list is no
 //! error either. [`CloseReason`] says why a connection ended, and whose fault that was.
 //!
 //! # The end

@@ -1,12 +1,13 @@
 //! Every example does what it says, without a network.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-/// Runs an example without arguments and returns what it prints.
-fn run(name: &str) -> String {
-    let output = Command::new(built(name)).output().unwrap();
+/// Runs an example and returns what it prints.
+fn run(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(built(name)).args(arguments).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name} ended with {}\n{out}{err}", output.status);
     out.into_owned()
@@ -23,7 +24,7 @@ fn built(name: &str) -> PathBuf {
 
 #[test]
 fn handshake_says_who_the_peer_is() {
-    let printed = run("handshake");
+    let printed = run("handshake", &[]);
     assert!(printed.contains(concat!("is /Savanna:", env!("CARGO_PKG_VERSION"), "/\n")), "{printed}");
     assert!(printed.contains("version 170190, services 0x1, height 0\n"), "{printed}");
     assert!(printed.trim_end().ends_with("s away"), "{printed}");
@@ -31,7 +32,7 @@ fn handshake_says_who_the_peer_is() {
 
 #[test]
 fn fetch_blocks_fetches_all_of_them_from_three_peers() {
-    let printed = run("fetch_blocks");
+    let printed = run("fetch_blocks", &[]);
     assert!(printed.contains("3 peers\n120 blocks follow 029f11d8"), "{printed}");
     let shares = printed.lines().filter_map(|line| line.split_once(" of them came from peer-"));
     let shares: Vec<usize> = shares.map(|(blocks, _)| blocks.parse().unwrap()).collect();
@@ -41,7 +42,7 @@ fn fetch_blocks_fetches_all_of_them_from_three_peers() {
 
 #[test]
 fn watch_inventory_prints_one_announcement_of_each_peer() {
-    let printed = run("watch_inventory");
+    let printed = run("watch_inventory", &[]);
     let mut peers: Vec<&str> =
         printed.lines().filter_map(|line| line.split_once(" has block ")).map(|at| at.0).collect();
     peers.sort_unstable();
@@ -50,9 +51,32 @@ fn watch_inventory_prints_one_announcement_of_each_peer() {
 
 #[test]
 fn answer_hands_over_its_transaction() {
-    let printed = run("answer");
+    let printed = run("answer", &[]);
     assert!(printed.starts_with("listening on 127.0.0.1:"), "{printed}");
     assert!(printed.ends_with("the node has 1 transaction\nit handed over 1 of 204 bytes\n"), "{printed}");
+}
+
+/// A program that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_example_with_an_address_talks_to_who_is_there() {
+    let answering = Command::new(built("answer")).args(["regtest", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn();
+    let mut answering = Running(answering.unwrap());
+    let mut line = String::new();
+    BufReader::new(answering.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on ").unwrap();
+
+    let printed = run("handshake", &["regtest", address]);
+    assert!(printed.starts_with(&format!("{address} is /Savanna:")), "{printed}");
+    assert!(printed.contains("/answer:1.0/\n"), "{printed}");
 }
 
 #[test]
