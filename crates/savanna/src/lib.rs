@@ -80,8 +80,9 @@
 //! # Errors
 //!
 //! [`StartError`] says why a node does not start: a name, an address or an option is wrong. A peer out of reach is no error; it
-//! is dialled again later, and the log tells at debug level what became of each dial. [`RequestError`] says why a request has no answer; what [`Missing`] says is missing of a list is no
-//! error either. [`CloseReason`] says why a connection ended, and whose fault that was.
+//! is dialled again later, and the log tells at debug level what became of each dial. [`RequestError`] says why a request has
+//! no answer; what [`Missing`] says is missing of a list is no error either. [`CloseReason`] says why a connection ended, and
+//! whose fault that was.
 //!
 //! # The end
 //!
@@ -135,3 +136,8 @@ pub use savanna_wire::{
 pub use builder::{Builder, DEFAULT_OUTBOUND};
 pub use error::StartError;
 pub use node::Node;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
