@@ -1,6 +1,6 @@
 //! A block's body: its transactions, the root that binds them to the header, and the rules that need no cryptography.
 
-use savanna_wire::{Block, DecodeError, MerkleRoot, Network, Reader, TxId, sha256d};
+use savanna_wire::{Block, DecodeError, MAX_BLOCK_LEN, MerkleRoot, Network, Reader, TxId, sha256d};
 use thiserror::Error;
 
 use crate::{TransactionError, TransactionVersion, TransactionView, Upgrade, parse, upgrade_at};
@@ -10,6 +10,9 @@ const LEAST_TRANSACTION_LEN: usize = 10;
 
 /// The length of an inner node of the merkle tree: two hashes.
 const INNER_NODE_LEN: usize = 64;
+
+/// The longest transaction before Sapling, in bytes; from then on it is as long as the block.
+const MOST_TRANSACTION_LEN_BEFORE_SAPLING: usize = 100_000;
 
 const LEAST_COINBASE_SCRIPT: usize = 2;
 const MOST_COINBASE_SCRIPT: usize = 100;
@@ -85,6 +88,16 @@ pub enum BlockError {
         /// Whether the header commits to the script: only before v5.
         committed: bool,
     },
+    /// Before Sapling a transaction has at most 100 000 bytes.
+    #[error("transaction {index} has {length} bytes")]
+    TransactionLength {
+        /// Its place in the block.
+        index: usize,
+        /// Its length in bytes.
+        length: usize,
+        /// Whether the header commits to all of them: only before v5.
+        committed: bool,
+    },
     /// From NU5 the coinbase has to expire at its own height.
     #[error("the coinbase expires at {expiry:?} instead of its height {height}")]
     CoinbaseExpiry {
@@ -118,7 +131,9 @@ impl BlockError {
             | Self::MerkleRoot { .. }
             | Self::Repeated(_)
             | Self::InnerNode => true,
-            Self::CoinbaseScript { committed, .. } | Self::CoinbaseHeight { committed, .. } => !*committed,
+            Self::CoinbaseScript { committed, .. }
+            | Self::CoinbaseHeight { committed, .. }
+            | Self::TransactionLength { committed, .. } => !*committed,
             Self::Empty
             | Self::NoCoinbase
             | Self::SecondCoinbase { .. }
@@ -200,7 +215,7 @@ pub fn merkle_root(ids: &[TxId]) -> MerkleRoot {
 ///
 /// That the block is no longer than 2 000 000 bytes is a property of [`Block`] itself. Amounts, scripts, proofs, signatures
 /// and the header's commitment field are not looked at. On regtest, where every node sets its own heights, the rules that
-/// begin at an upgrade are not applied.
+/// begin or end at an upgrade are not applied.
 ///
 /// # Errors
 /// [`BlockError`] names the first rule that is broken; [`BlockError::is_mutation`] says whom to blame.
@@ -210,7 +225,7 @@ pub fn merkle_root(ids: &[TxId]) -> MerkleRoot {
 pub fn check_body(network: Network, height: u32, block: &Block) -> Result<BodySummary, BlockError> {
     let transactions = transactions(block)?;
     let mut ids = Vec::with_capacity(transactions.count.min(transactions.rest.len() / LEAST_TRANSACTION_LEN));
-    let rules = Rules { upgrade: upgrade_at(network, height), height, genesis: block.hash() == network.genesis_hash() };
+    let rules = Rules::new(network, height, block);
     let (mut broken, mut inner_node) = (None, false);
     for (index, transaction) in transactions.enumerate() {
         let transaction = transaction?;
@@ -249,9 +264,20 @@ struct Rules {
     upgrade: Upgrade,
     height: u32,
     genesis: bool,
+    most_transaction_len: usize,
 }
 
 impl Rules {
+    fn new(network: Network, height: u32, block: &Block) -> Self {
+        let precedes_sapling = Upgrade::Sapling.activation_height(network).is_some_and(|first| height < first);
+        Self {
+            upgrade: upgrade_at(network, height),
+            height,
+            genesis: block.hash() == network.genesis_hash(),
+            most_transaction_len: if precedes_sapling { MOST_TRANSACTION_LEN_BEFORE_SAPLING } else { MAX_BLOCK_LEN },
+        }
+    }
+
     fn check(&self, index: usize, transaction: &TransactionView<'_>) -> Result<(), BlockError> {
         match (index, transaction.coinbase_script()) {
             (0, None) => return Err(BlockError::NoCoinbase),
@@ -259,7 +285,11 @@ impl Rules {
             (_, Some(_)) => return Err(BlockError::SecondCoinbase { index }),
             (_, None) => {}
         }
-        let version = transaction.version();
+        let (version, length) = (transaction.version(), transaction.bytes().len());
+        if length > self.most_transaction_len {
+            let committed = version < TransactionVersion::V5;
+            return Err(BlockError::TransactionLength { index, length, committed });
+        }
         if self.upgrade >= Upgrade::Nu7 && version < TransactionVersion::V5 {
             return Err(BlockError::RetiredVersion { index, version });
         }

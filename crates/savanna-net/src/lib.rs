@@ -44,8 +44,3 @@ pub use slots::{Netgroup, Slot, SlotError, SlotLimits, Slots};
 pub use target::{ParseTargetError, Target};
 pub use tasks::{Spawner, Stop, Tasks};
 pub use transport::Transport;
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -48,7 +48,7 @@ pub enum ProxyError {
     #[error("the proxy wants to know who we are, in a way that is not offered")]
     Authentication,
     /// The proxy could not, or would not, reach the peer.
-    #[error("the proxy did not connect: {}", reply(*.0))]
+    #[error("the proxy did not connect: {} (reply {_0})", reply(*.0))]
     Refused(u8),
 }
 
@@ -63,7 +63,7 @@ const fn reply(code: u8) -> &'static str {
         6 => "time to live expired",
         7 => "command not supported",
         8 => "address type not supported",
-        _ => "a reply of unknown meaning",
+        _ => "for a reason of its own",
     }
 }
 
@@ -214,7 +214,10 @@ mod tests {
     async fn refusals_and_strangers_are_told_apart() {
         let peer = "192.0.2.7:8233".parse().unwrap();
         let (refused, _) = against(OPEN, &[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0], peer).await;
-        assert!(matches!(refused, Err(ProxyError::Refused(5))));
+        assert_eq!(refused.unwrap_err().to_string(), "the proxy did not connect: connection refused (reply 5)");
+        let (extended, _) = against(OPEN, &[5, 0, 5, 0xf0, 0, 1, 0, 0, 0, 0, 0, 0], peer).await;
+        let unknown = "the proxy did not connect: for a reason of its own (reply 240)";
+        assert_eq!(extended.unwrap_err().to_string(), unknown);
         let (unauthorized, _) = against(OPEN, &[5, 0xff], peer).await;
         assert!(matches!(unauthorized, Err(ProxyError::Authentication)));
         let (web, _) = against(OPEN, b"HTTP/1.1 400", peer).await;

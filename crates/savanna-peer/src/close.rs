@@ -42,9 +42,6 @@ pub enum Offence {
     /// More messages or bytes than its budget covers, unasked.
     #[error("more unasked-for traffic than its budget covers")]
     Flood,
-    /// Questions whose answers it does not read.
-    #[error("it asks and does not read")]
-    NotReading,
     /// An answer that contradicts itself or the chain: judged by the caller.
     #[error("an invalid answer")]
     InvalidAnswer,
@@ -105,7 +102,6 @@ impl CloseReason {
             Self::Misbehaved(offence) => match offence {
                 Offence::DuplicateVersion | Offence::DuplicateVerack => 20,
                 Offence::Flood | Offence::InvalidAnswer => 100,
-                Offence::NotReading => 50,
             },
             Self::TimedOut(_) => 10,
             Self::Incompatible(_) | Self::ClosedByPeer | Self::Local(_) => 0,

@@ -50,7 +50,10 @@ pub enum Event {
         /// Its answer, or why there is none.
         result: Result<Response, RequestError>,
     },
-    /// The peer asks something: to be answered by `respond`.
+    /// The peer asks something: to be answered by `respond`, if only with [`Response::Nil`].
+    ///
+    /// The session sets its own application no deadline. As long as a question is open, the answers to later ones wait behind
+    /// it, and so do the `pong`s that keep the connection alive: whoever drives the session bounds how long that may be.
     Request {
         /// The question.
         id: InboundId,

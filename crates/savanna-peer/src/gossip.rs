@@ -6,10 +6,7 @@ use savanna_wire::{AddrV1, AddrV2, BlockHash, Bounded, Inventory, Message, Proto
 
 use crate::budget::Bucket;
 use crate::requests::is_askable;
-use crate::{MAX_ADVERTISED, Request};
-
-/// The most entries of an `addr` that is told unasked; a longer one is no gossip and is passed over.
-pub(crate) const MAX_PEERS: usize = 10;
+use crate::{MAX_ADVERTISED, MAX_ADVERTISED_PEERS, Request};
 
 /// The most ids that one announcement reports; the rest is passed over.
 ///
@@ -39,7 +36,7 @@ impl AddressAllowance {
 
     /// Keeps what the allowance covers of entries that came unasked.
     pub(crate) fn admit(&mut self, mut entries: Vec<AddrV2>, now: Duration) -> Vec<AddrV2> {
-        if entries.len() > MAX_PEERS {
+        if entries.len() > MAX_ADVERTISED_PEERS {
             return Vec::new();
         }
         let admitted = self.0.take_up_to(u32::try_from(entries.len()).unwrap_or(0), now);
@@ -90,7 +87,7 @@ pub(crate) fn statement(request: &Request, negotiated: ProtocolVersion) -> Optio
             let items: Vec<_> = known.map(Inventory::from).collect();
             (!items.is_empty()).then(|| Message::Inv(Bounded::truncated(items)))
         }
-        Request::AdvertisePeers(peers) if peers.len() <= MAX_PEERS => addresses(peers),
+        Request::AdvertisePeers(peers) if peers.len() <= MAX_ADVERTISED_PEERS => addresses(peers),
         Request::AdvertiseTransactions(_)
         | Request::AdvertisePeers(_)
         | Request::Ping

@@ -25,8 +25,8 @@ pub use config::{Config, Timeouts};
 pub use event::{Direction, Event, Gossip, InboundId, PeerInfo, RequestId, Timer};
 pub use nonce::SelfKey;
 pub use request::{
-    MAX_ADVERTISED, MAX_BLOCK_HASHES, MAX_BLOCKS, MAX_GETDATA_BLOCKS, MAX_TRANSACTIONS, Missing, Partial, Request,
-    RequestError, RequestKind, Response,
+    MAX_ADVERTISED, MAX_ADVERTISED_PEERS, MAX_BLOCK_HASHES, MAX_BLOCKS, MAX_GETDATA_BLOCKS, MAX_TRANSACTIONS, Missing,
+    Partial, Request, RequestError, RequestKind, Response,
 };
 pub use session::{Busy, Session, Step};
 pub use time::Now;

@@ -22,6 +22,9 @@ pub const MAX_BLOCK_HASHES: usize = 500;
 /// The most transaction ids we put into one `inv`.
 pub const MAX_ADVERTISED: usize = 25_000;
 
+/// The most addresses told unasked at once; a longer `addr` that nobody asked for is no gossip and is passed over.
+pub const MAX_ADVERTISED_PEERS: usize = 10;
+
 /// Something that one node asks of another, or tells it.
 ///
 /// A client asks it of a peer; the inbound service is asked it by a peer.
@@ -57,7 +60,7 @@ pub enum Request {
     AdvertiseTransactions(Vec<TransactionId>),
     /// Tells that a block is to be had. Answered by [`Response::Nil`].
     AdvertiseBlock(BlockHash),
-    /// Tells addresses of peers unasked, at most ten of them. Answered by [`Response::Nil`].
+    /// Tells addresses of peers unasked, at most [`MAX_ADVERTISED_PEERS`]. Answered by [`Response::Nil`].
     AdvertisePeers(Vec<AddrV2>),
 }
 

@@ -191,6 +191,14 @@ fn an_answer_of_another_kind_is_none() {
 }
 
 #[test]
+fn an_answer_holds_no_more_than_was_asked_for() {
+    let mut puppet = ready(Direction::Inbound);
+    let request = Request::Blocks(vec![header(1).hash()]);
+    let answer = Response::Blocks(Partial::complete(vec![block(1, 10), block(2, 10)]));
+    assert_eq!(exchange(&mut puppet, &getdata([block_name(1)]), &request, answer), [Message::Block(block(1, 10))]);
+}
+
+#[test]
 fn few_questions_are_open_at_a_time() {
     let mut puppet = ready(Direction::Inbound);
     for number in 0..10 {

@@ -79,8 +79,14 @@ pub struct Change {
     pub new: usize,
 }
 
-/// The headers that a peer answered with, oldest first, once they have been checked.
-pub type Checked = Result<Vec<(BlockHeader, BlockHash)>, HeadersError>;
+/// What a peer answered, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The peer.
+    pub peer: PeerId,
+    /// Its headers, oldest first, or why they are refused.
+    pub headers: Result<Vec<(BlockHeader, BlockHash)>, HeadersError>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -169,20 +175,21 @@ impl Headers {
         self.silent_since.is_some_and(|since| now >= since + SILENT_AFTER)
     }
 
-    /// Takes the answers to the question, each with the peer that gave it.
-    pub fn handle_answers(&mut self, answers: &[(PeerId, Checked)], now: Duration) -> Change {
+    /// Takes the answers to the question.
+    pub fn handle_answers(&mut self, answers: &[Answer], now: Duration) -> Change {
         let mut change = Change::default();
         if !matches!(self.state, State::Asked(_)) {
             return change;
         }
         let mut ends = Vec::new();
-        for (peer, checked) in answers {
-            match self.take(*peer, checked, &mut change) {
+        for answer in answers {
+            let peer = answer.peer;
+            match self.take(answer, &mut change) {
                 Ok(end) => ends.push(end),
                 Err(fault) => {
                     self.refused |= fault == HeaderFault::Invalid;
-                    self.ends.remove(peer);
-                    self.actions.push_back(HeaderAction::Report { peer: *peer, fault });
+                    self.ends.remove(&peer);
+                    self.actions.push_back(HeaderAction::Report { peer, fault });
                 }
             }
         }
@@ -265,8 +272,9 @@ impl Headers {
     }
 
     /// Puts a peer's headers into the tree.
-    fn take(&mut self, peer: PeerId, checked: &Checked, change: &mut Change) -> Result<End, HeaderFault> {
-        let headers = checked.as_ref().map_err(|_| HeaderFault::Invalid)?;
+    fn take(&mut self, answer: &Answer, change: &mut Change) -> Result<End, HeaderFault> {
+        let peer = answer.peer;
+        let headers = answer.headers.as_ref().map_err(|_| HeaderFault::Invalid)?;
         let mut is_new = false;
         for (header, hash) in headers {
             match self.chain.insert(header, *hash) {

@@ -19,5 +19,5 @@ pub mod verify;
 pub use error::SyncError;
 pub use progress::{Fault, Progress, Summary};
 pub use run::{Options, sync};
-pub use source::Source;
+pub use source::{Found, Source};
 pub use store::{MemoryStore, Store};

@@ -16,7 +16,7 @@ use savanna_wire::{BlockHash, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::download::{Action, Arrival, AskId, Download, Limits};
-use crate::headers::{Checked, HeaderAction, Headers};
+use crate::headers::{Answer, HeaderAction, Headers};
 use crate::{Fault, Progress, Source, Store, Summary, SyncError};
 
 mod ask;
@@ -204,9 +204,9 @@ where
         self.download.handle_arrivals(ask, arrivals, self.now());
     }
 
-    fn handle_headers(&mut self, answers: &[(PeerId, Checked)]) {
+    fn handle_headers(&mut self, answers: &[Answer]) {
         let change = self.headers.handle_answers(answers, self.now());
-        let good = answers.iter().filter(|(_, checked)| checked.is_ok()).map(|&(peer, _)| peer);
+        let good = answers.iter().filter(|answer| answer.headers.is_ok()).map(|answer| answer.peer);
         self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
         if change.new > 0 {
             self.moved = true;

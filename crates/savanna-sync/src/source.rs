@@ -8,13 +8,22 @@ use savanna_peerset::{Fetched, PeerSet, RequestError};
 use savanna_wire::{BlockHash, BlockHeader};
 use tower::ServiceExt;
 
+/// Headers that a peer answered with, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The peer.
+    pub peer: PeerId,
+    /// Its headers.
+    pub headers: Vec<BlockHeader>,
+}
+
 /// Where a chain comes from: many peers as one. Whom to ask, and whom else when that takes long, is its business.
 ///
 /// A [`PeerSet`] is one.
 pub trait Source: Send + Sync + 'static {
     /// Asks `peers` distinct peers, or as many as there are, for the headers that follow a locator.
     ///
-    /// Each answer is told with the peer that gave it. Dropping the future cancels.
+    /// Dropping the future cancels.
     ///
     /// # Errors
     /// [`RequestError`] if nobody answers.
@@ -22,7 +31,7 @@ pub trait Source: Send + Sync + 'static {
         &self,
         locator: Vec<BlockHash>,
         peers: usize,
-    ) -> BoxFuture<'static, Result<Vec<(PeerId, Vec<BlockHeader>)>, RequestError>>;
+    ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>>;
 
     /// Fetches blocks, and hands each on as it comes, in any order. Dropping the stream cancels.
     ///
@@ -41,13 +50,17 @@ impl Source for PeerSet {
         &self,
         locator: Vec<BlockHash>,
         peers: usize,
-    ) -> BoxFuture<'static, Result<Vec<(PeerId, Vec<BlockHeader>)>, RequestError>> {
+    ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
         let asked = self.distinct(peers);
         Box::pin(async move {
             let answers = asked.oneshot(Request::FindHeaders { locator, stop: None }).await?;
             let headers = answers.into_iter().filter_map(|answer| {
                 // An answer to another question is as good as none.
-                if let Response::Headers(headers) = answer.response { Some((answer.peer, headers)) } else { None }
+                if let Response::Headers(headers) = answer.response {
+                    Some(Found { peer: answer.peer, headers })
+                } else {
+                    None
+                }
             });
             Ok(headers.collect())
         })

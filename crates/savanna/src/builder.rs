@@ -81,7 +81,7 @@ impl<S> Builder<S> {
 
     /// Sets how many peers to stay connected to: [`DEFAULT_OUTBOUND`] unless told otherwise. With none, nobody is dialled.
     ///
-    /// Several addresses are dialled at once, and who answers is kept, so there may be a few more.
+    /// Several addresses are dialled at once and whoever answers is kept, so there may be more.
     #[must_use]
     pub const fn outbound(mut self, peers: usize) -> Self {
         self.outbound = peers;

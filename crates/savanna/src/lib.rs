@@ -29,7 +29,7 @@
 //! # use savanna::{Network, Node};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Node::builder(Network::Regtest)
-//!     .peer(([127, 0, 0, 1], 18344))
+//!     .peer_named("127.0.0.1".parse()?)
 //!     .peer_named("peer.example:18233".parse()?)
 //!     .user_agent("Wallet:2.1")
 //!     .start()
@@ -39,7 +39,8 @@
 //! # }
 //! ```
 //!
-//! For one peer and nothing else there is [`connect`], which gives a [`Client`].
+//! For one peer and nothing else there is [`connect`], which gives a [`Client`]. The examples of this crate are four whole
+//! programs: `handshake`, `fetch_blocks`, `watch_inventory` and `answer`. Without arguments they need no network.
 //!
 //! # Where requests go
 //!
@@ -79,8 +80,9 @@
 //! # Errors
 //!
 //! [`StartError`] says why a node does not start: a name, an address or an option is wrong. A peer out of reach is no error; it
-//! is dialled again later. [`RequestError`] says why a request has no answer; what [`Missing`] says is missing of a list is no
-//! error either. [`CloseReason`] says why a connection ended, and whose fault that was.
+//! is dialled again later, and the log tells at debug level what became of each dial. [`RequestError`] says why a request has
+//! no answer; what [`Missing`] says is missing of a list is no error either. [`CloseReason`] says why a connection ended, and
+//! whose fault that was.
 //!
 //! # The end
 //!
@@ -108,6 +110,7 @@ mod node;
 
 pub use savanna_chain as chain;
 pub use savanna_net as net;
+pub use savanna_peer as peer;
 #[cfg(feature = "sync")]
 pub use savanna_store as store;
 #[cfg(feature = "sync")]
@@ -133,3 +136,8 @@ pub use savanna_wire::{
 pub use builder::{Builder, DEFAULT_OUTBOUND};
 pub use error::StartError;
 pub use node::Node;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

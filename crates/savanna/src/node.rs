@@ -50,6 +50,8 @@ impl Node {
 
     /// Waits until there are at least so many peers, and returns how many there are.
     ///
+    /// It may wait for ever, where peers are out of reach: a timeout around it is the caller's.
+    ///
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn connected(&self, peers: usize) -> PeerCounts {

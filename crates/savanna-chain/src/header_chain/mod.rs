@@ -1,5 +1,6 @@
 //! The tree of headers: the best chain by work, the branches beside it, and the ways peers ask about it.
 
+mod ancestors;
 mod side;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use thiserror::Error;
 
 use crate::{ProofOfWork, Target, TargetError, Work};
 
+pub use ancestors::Ancestors;
 pub use side::MAX_SIDE_HEADERS;
 use side::{Side, SideHeaders};
 
@@ -230,7 +232,7 @@ impl HeaderChain {
     /// Returns the header `hash` and those below it down to the root, wherever in the tree it stands.
     #[must_use]
     pub const fn ancestors(&self, hash: BlockHash) -> Ancestors<'_> {
-        Ancestors { chain: self, next: Step::Hash(hash) }
+        Ancestors::new(self, hash)
     }
 
     /// Returns hashes by which a peer finds the last header it shares with us: newest first, ten in a row, then at doubling
@@ -342,40 +344,6 @@ impl HeaderChain {
 fn prefix(hash: BlockHash) -> [u8; 8] {
     // The first bytes in wire order are the last in display order, which no target forces to zero.
     hash.0.first_chunk().copied().unwrap_or_default()
-}
-
-/// Headers from one down to the root, with their heights.
-#[derive(Debug, Clone)]
-pub struct Ancestors<'a> {
-    chain: &'a HeaderChain,
-    next: Step,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Hash(BlockHash),
-    Height(u32),
-    End,
-}
-
-impl Iterator for Ancestors<'_> {
-    type Item = (u32, Entry);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let height = match self.next {
-            Step::Hash(hash) => {
-                if let Some(side) = self.chain.side.get(hash) {
-                    self.next = Step::Hash(side.previous);
-                    return Some((side.height, side.entry));
-                }
-                self.chain.height_of(hash)?
-            }
-            Step::Height(height) => height,
-            Step::End => return None,
-        };
-        self.next = height.checked_sub(1).map_or(Step::End, Step::Height);
-        Some((height, self.chain.entry_at(height)?))
-    }
 }
 
 #[cfg(test)]

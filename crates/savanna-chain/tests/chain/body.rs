@@ -274,6 +274,44 @@ fn from_nu7_transactions_are_of_v5_or_v6() {
 }
 
 #[test]
+fn before_sapling_a_transaction_has_at_most_100_000_bytes() {
+    let coinbase_at = |height: u32| coinbase(1, &[&[3], &height.to_le_bytes()[..3]].concat(), height);
+    let padded = |version: u8, length: usize| {
+        let mut plain = coinbase(version, &[], 0);
+        // The input spends something, so that this is no coinbase; what is missing goes into its script.
+        let prevout = if version == 1 { 5 } else { 21 };
+        plain[prevout] = 1;
+        let script = vec![0; length - plain.len() - 4];
+        plain.splice(
+            prevout + 36..=prevout + 36,
+            [0xfe].into_iter().chain(u32::try_from(script.len()).unwrap().to_le_bytes()).chain(script),
+        );
+        assert_eq!(plain.len(), length);
+        plain
+    };
+    for network in [Network::Mainnet, Network::Testnet] {
+        let sapling = Upgrade::Sapling.activation_height(network).unwrap();
+        for (version, is_mutation) in [(1, false), (5, true)] {
+            let check = |height, length| {
+                let list = [coinbase_at(height), padded(version, length)];
+                check_body(network, height, &committing(&list)).map(drop)
+            };
+            let error = BlockError::TransactionLength { index: 1, length: 100_001, committed: !is_mutation };
+            assert_eq!(check(sapling - 1, 100_000), Ok(()));
+            assert_eq!(check(sapling - 1, 100_001), Err(error));
+            assert_eq!(check(sapling, 100_001), Ok(()));
+            assert_eq!(
+                error.is_mutation(),
+                is_mutation,
+                "the length of a v5 script is bound by nothing that is checked"
+            );
+        }
+    }
+    let list = [coinbase(1, &[0x53, 0], 0), padded(1, 100_001)];
+    assert!(check_body(Network::Regtest, 3, &committing(&list)).is_ok(), "nobody knows when Sapling begins there");
+}
+
+#[test]
 fn the_genesis_block_alone_needs_no_height() {
     for (network, height, real) in real_blocks().filter(|&(_, height, _)| height == 0) {
         assert_eq!(real.hash(), network.genesis_hash());

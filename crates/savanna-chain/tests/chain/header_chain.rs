@@ -282,7 +282,7 @@ fn restored_headers_make_the_chain_that_inserted_ones_made() {
 }
 
 #[test]
-fn bits_that_name_no_target_and_orphans_leave_no_trace() {
+fn adversary_19_orphans_and_bits_that_name_no_target_leave_no_trace() {
     let mut chain = HeaderChain::new(Network::Regtest);
     let genesis = chain.tip().1;
     assert!(matches!(insert(&mut chain, 1, genesis, 0), Err(HeaderError::Target(_))));

@@ -336,7 +336,7 @@ fn too_long(request: &Request) -> Option<RequestError> {
         Request::Blocks(hashes) => (hashes.len(), MAX_BLOCKS),
         Request::Transactions(ids) => (ids.len(), MAX_TRANSACTIONS),
         Request::AdvertiseTransactions(ids) => (ids.len(), crate::MAX_ADVERTISED),
-        Request::AdvertisePeers(peers) => (peers.len(), crate::gossip::MAX_PEERS),
+        Request::AdvertisePeers(peers) => (peers.len(), crate::MAX_ADVERTISED_PEERS),
         Request::Ping
         | Request::Peers
         | Request::MempoolIds

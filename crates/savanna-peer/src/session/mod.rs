@@ -85,6 +85,8 @@ pub struct Session {
     budget: Budget,
     allowance: AddressAllowance,
     frame_began: Option<Duration>,
+    /// How much of the frame in progress the decoder has taken off the buffer.
+    frame_bytes: usize,
     /// Stands still whenever nothing is read: for the deadlines that end the connection.
     reading: Patience,
     /// Stands still while it is we who hold up reading: for the deadlines of requests.
@@ -112,6 +114,7 @@ impl Session {
             budget: Budget::new(at),
             allowance: AddressAllowance::new(at),
             frame_began: None,
+            frame_bytes: 0,
             reading: Patience::default(),
             waiting: Patience::default(),
             config,
@@ -129,7 +132,9 @@ impl Session {
             return Step::Blocked;
         }
         let before = buffer.len();
-        match self.decoder.decode(buffer) {
+        let decoded = self.decoder.decode(buffer);
+        self.frame_bytes += before - buffer.len();
+        match decoded {
             Err(error) => self.close(CloseReason::Malformed(error)),
             Ok(None) => {
                 if self.decoder.is_mid_frame(buffer) && self.frame_began.is_none() {
@@ -139,7 +144,8 @@ impl Session {
             }
             Ok(Some(decoded)) => {
                 self.frame_began = None;
-                self.take(decoded, before - buffer.len());
+                let bytes = std::mem::take(&mut self.frame_bytes);
+                self.take(decoded, bytes);
                 self.pump();
             }
         }

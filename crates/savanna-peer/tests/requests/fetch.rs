@@ -102,6 +102,35 @@ fn many_blocks_have_time_for_those_before_them() {
 }
 
 #[test]
+fn what_stands_behind_blocks_has_time_for_them() {
+    let request = Timeouts::OUTBOUND.request;
+    let transactions = Request::Transactions(vec![transaction_id(b"wanted").unwrap()]);
+    for question in [find_headers(), find_blocks(), Request::MempoolIds, Request::Ping, transactions] {
+        let mut puppet = ready();
+        puppet.ask(Request::Blocks(hashes(0..16)));
+        let behind = puppet.ask(question);
+        puppet.live(request);
+        assert!(ended(&mut puppet).iter().all(|(id, _)| *id != behind));
+        puppet.live(request);
+        assert_eq!(ended(&mut puppet), [(behind, Err(RequestError::TimedOut))]);
+    }
+}
+
+#[test]
+fn a_later_fence_forgets_what_was_given_up_before_it() {
+    let mut puppet = ready();
+    for numbers in [0..48, 48..64, 64..112, 112..128] {
+        let id = puppet.ask(Request::Blocks(hashes(numbers)));
+        puppet.session.cancel(id);
+    }
+    assert!(puppet.session.request(Request::Blocks(hashes(0..1)), puppet.now).is_err());
+    let (_, fences) = questions(&mut puppet);
+    puppet.say(&Message::Pong(*fences.last().unwrap()));
+    puppet.ask(Request::Blocks(hashes(0..48)));
+    puppet.ask(Request::Blocks(hashes(48..64)));
+}
+
+#[test]
 fn f10_late_blocks_cost_their_sender_nothing() {
     let mut puppet = ready();
     for round in 0..20 {

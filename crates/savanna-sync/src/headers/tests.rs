@@ -75,12 +75,12 @@ impl World {
             }
             return;
         }
-        let answers: Vec<(PeerId, Checked)> = order.into_iter().map(|peer| self.answer(peer, locator)).collect();
+        let answers: Vec<Answer> = order.into_iter().map(|peer| self.answer(peer, locator)).collect();
         let change = self.headers.handle_answers(&answers, self.now);
         self.forks.extend(change.fork);
     }
 
-    fn answer(&mut self, peer: usize, locator: &[BlockHash]) -> (PeerId, Checked) {
+    fn answer(&mut self, peer: usize, locator: &[BlockHash]) -> Answer {
         let (habit, chain) = &self.peers[peer];
         let first = match habit {
             Habit::Honest => {
@@ -95,7 +95,7 @@ impl World {
         let most = if matches!(habit, Habit::Trickling) { 1 } else { 160 };
         self.answers[peer] += 1;
         let answer = chain[first..].iter().take(most).map(|block| block.header().clone()).collect();
-        (PeerId(peer as u64), verify::headers(Network::Regtest, answer))
+        Answer { peer: PeerId(peer as u64), headers: verify::headers(Network::Regtest, answer) }
     }
 
     fn tip(&self) -> (u32, BlockHash) {

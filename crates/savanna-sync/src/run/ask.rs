@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, ReadyChunks, abortable};
-use savanna_net::PeerId;
 use savanna_peer::Missing;
 use savanna_peerset::{Fetched, RequestError};
-use savanna_wire::{BlockHash, BlockHeader, Network};
+use savanna_wire::{BlockHash, Network};
 
 use super::disk::Written;
 use crate::download::{Arrival, AskId};
-use crate::headers::Checked;
-use crate::{SyncError, verify};
+use crate::headers::Answer;
+use crate::{Found, SyncError, verify};
 
 /// How many blocks at most are checked in one go.
 const CHUNK: usize = 32;
@@ -31,7 +30,7 @@ pub(super) enum Event {
         ask: AskId,
         arrivals: Vec<Arrival>,
     },
-    Headers(Result<Vec<(PeerId, Checked)>, RequestError>),
+    Headers(Result<Vec<Answer>, RequestError>),
     Written(Result<Written, SyncError>),
     Interrupted,
     /// It was cancelled meanwhile.
@@ -41,13 +40,14 @@ pub(super) enum Event {
 /// Waits for headers and checks them.
 pub(super) async fn find_headers(
     network: Network,
-    answers: BoxFuture<'static, Result<Vec<(PeerId, Vec<BlockHeader>)>, RequestError>>,
+    answers: BoxFuture<'static, Result<Vec<Found>, RequestError>>,
 ) -> Event {
     let answers = match answers.await {
         Ok(answers) => answers,
         Err(error) => return Event::Headers(Err(error)),
     };
-    let check = move || answers.into_iter().map(|(peer, headers)| (peer, verify::headers(network, headers))).collect();
+    let check = move |Found { peer, headers }| Answer { peer, headers: verify::headers(network, headers) };
+    let check = move || answers.into_iter().map(check).collect();
     match off_thread(check).await {
         Ok(checked) => Event::Headers(Ok(checked)),
         Err(_) => Event::Interrupted,

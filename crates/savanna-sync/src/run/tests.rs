@@ -339,3 +339,13 @@ async fn peers_that_come_back_in_time_are_waited_for_and_others_are_not() {
         assert!(reported.lock().unwrap().is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_headers_do_not_wait_for_a_leader_that_tells_them_one_by_one() {
+    let chain = chain(3000, 50);
+    let scant = Habit { headers_at_most: Some(1), headers_take: 100 * MS, ..honest() };
+    let net = net_of(&chain, [scant, Habit { headers_take: 100 * MS, ..honest() }]).await;
+    let started = Instant::now();
+    sync(net.set.clone(), memory(), Options::default(), |_| {}).await.unwrap();
+    assert!(started.elapsed() < 15_000 * MS, "{:?}", started.elapsed());
+}

@@ -18,6 +18,8 @@ use tokio::sync::watch;
 pub(super) struct Habit {
     /// Time before an answer with headers.
     pub(super) headers_take: Duration,
+    /// It sends no more headers than these in an answer.
+    pub(super) headers_at_most: Option<usize>,
     /// It answers no question for headers.
     pub(super) hides: bool,
     /// Time for each block.
@@ -147,8 +149,9 @@ impl State {
     fn headers(&self, locator: &[BlockHash]) -> Answer {
         let fork = locator.iter().find_map(|hash| self.heights.get(hash)).expect("everyone shares the genesis block");
         let following = self.chain[fork + 1..].iter().map(|block| block.header().clone());
+        let most = self.habit.headers_at_most.unwrap_or(160);
         let headers =
-            if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(160).collect() };
+            if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(most).collect() };
         let after = (!self.habit.hides).then_some(self.habit.headers_take);
         (after, Ok(Response::Headers(headers)))
     }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use savanna_peerset::{Fetched, RequestError};
-use savanna_wire::{Block, BlockHeader};
+use savanna_wire::Block;
 
 use super::super::*;
+use crate::Found;
 
 /// Answers from a chain, tells of as many blocks of a question as it likes, and has peers or none.
 #[derive(Clone)]
@@ -29,17 +30,13 @@ impl Stub {
 }
 
 impl Source for Stub {
-    fn find_headers(
-        &self,
-        locator: Vec<BlockHash>,
-        _: usize,
-    ) -> BoxFuture<'static, Result<Vec<(PeerId, Vec<BlockHeader>)>, RequestError>> {
+    fn find_headers(&self, locator: Vec<BlockHash>, _: usize) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
         if self.peers() == 0 {
             return Box::pin(async { Err(RequestError::NoPeers) });
         }
         let fork = locator.iter().find_map(|hash| self.chain.iter().position(|block| block.hash() == *hash)).unwrap();
         let headers = self.chain[fork + 1..].iter().take(160).map(|block| block.header().clone()).collect();
-        Box::pin(async move { Ok(vec![(PeerId(1), headers)]) })
+        Box::pin(async move { Ok(vec![Found { peer: PeerId(1), headers }]) })
     }
 
     fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched> {

@@ -17,7 +17,7 @@ use super::dial::Missed;
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
 
 const HEADERS_STYLE: &str = "{spinner} headers {pos}  {elapsed_precise}";
-const BLOCKS_STYLE: &str = "{bar:40} {pos}/{len} blocks  {msg}  {eta_precise} left";
+const BLOCKS_STYLE: &str = "{wide_bar} {pos}/{len} blocks  {msg}  {eta} left";
 
 /// Tells a person what a synchronisation does, on standard error.
 pub(super) struct Reporter {
