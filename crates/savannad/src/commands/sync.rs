@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use savanna_net::{Clock, Network, NodeConfig, Tasks};
-use savanna_peerset::{Config, PeerSet};
+use savanna_peerset::{Config, Event, PeerSet};
 use savanna_store::{BlockStore, StoreError};
 use savanna_sync::{Options, Summary, SyncError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,9 @@ mod progress;
 
 use dial::{Missed, Places};
 use progress::Reporter;
+
+/// How long peers have to come back when all are gone.
+const RETURN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long connections have to end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -68,8 +71,10 @@ async fn fetch(
     let set = PeerSet::spawn(Config::PUBLIC, node.seed, None, clock, &tasks.spawner());
     let mut events = set.events();
     let (missed, mut misses) = mpsc::unbounded_channel::<Missed>();
+    let mut untried = places.addresses();
+    let mut has_joined = false;
     places.keep_connected(&set, node, clock, tasks, missed);
-    let options = Options { until, ..Options::default() };
+    let options = Options { until, next_peer_within: RETURN_WITHIN, ..Options::default() };
     let synchronising = savanna_sync::sync(set, Arc::clone(&store), options, |progress| reporter.show(&progress));
     let mut synchronising = pin!(synchronising);
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
@@ -77,8 +82,17 @@ async fn fetch(
         tokio::select! {
             // Whoever is told of is known by then.
             biased;
-            Some(event) = events.next() => reporter.hear(&event),
-            Some(missed) = misses.recv() => reporter.miss(&missed),
+            Some(event) = events.next() => {
+                has_joined |= matches!(event, Event::Joined { .. });
+                reporter.hear(&event);
+            }
+            Some(missed) = misses.recv() => {
+                reporter.miss(&missed);
+                untried.remove(&missed.peer);
+                if untried.is_empty() && !has_joined {
+                    bail!("no peer could be reached: {}", reporter.trouble().join("; "));
+                }
+            }
             result = &mut synchronising => return result.map_err(|error| explain(error, reporter)),
             _ = tokio::signal::ctrl_c() => return Err(interrupted(store).await?),
             _ = terminate.recv() => return Err(interrupted(store).await?),

@@ -1,6 +1,6 @@
 //! The peers that a person named: looked up, dialled, and dialled again when they go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -58,6 +58,11 @@ impl Places {
 
     pub(super) const fn network(&self) -> Network {
         self.network
+    }
+
+    /// Returns every address that is going to be dialled, as text.
+    pub(super) fn addresses(&self) -> BTreeSet<String> {
+        self.found.values().flatten().map(ToString::to_string).collect()
     }
 
     /// Returns the peers of which no address was found.
