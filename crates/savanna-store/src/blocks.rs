@@ -66,9 +66,11 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`StoreError::Network`], [`StoreError::Format`], [`StoreError::Foreign`] if the directory is another's,
-    /// [`StoreError::Locked`] if another process has it open, [`StoreError::Corrupt`], [`StoreError::Engine`] or
-    /// [`StoreError::Io`] if it cannot be read.
+    /// [`StoreError::Locked`] if another process has it open, [`StoreError::WorkingDirectory`] if this one has no working
+    /// directory, [`StoreError::Corrupt`], [`StoreError::Engine`] or [`StoreError::Io`] if it cannot be read.
     pub fn open(dir: &Path, network: Network) -> Result<Self, StoreError> {
+        // The engine asks for it, however `dir` is written, and panics without.
+        std::env::current_dir().map_err(StoreError::WorkingDirectory)?;
         let lock = claim(dir, network)?;
         let path = dir.join("db");
         if !path.try_exists()? {

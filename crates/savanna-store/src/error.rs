@@ -45,6 +45,9 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The process's working directory is gone, and the storage engine needs one.
+    #[error("the working directory is gone: {0}")]
+    WorkingDirectory(#[source] io::Error),
     /// A block that does not follow the one before it.
     #[error("block {hash} does not follow height {}", .tip.map_or_else(|| "none".to_owned(), |height| height.to_string()))]
     NotNext {

@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::Command;
 
 use common::{free_port, last_json, run, stderr};
 use serde_json::json;
@@ -80,6 +81,20 @@ fn a_file_in_place_of_the_directory_is_one_sentence_and_status_1() {
     let output = run(&["sync", "--network", "regtest", "--peer", &peer, "--dir", dir]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(dir), "{}", stderr(&output));
+}
+
+#[test]
+fn a_working_directory_that_is_gone_is_one_sentence_and_status_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = dir.path().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let script = "cd \"$1\" && rmdir \"$1\" && exec \"$2\" sync --network regtest --peer 127.0.0.1:1 --dir \"$3\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(&gone).arg(env!("CARGO_BIN_EXE_savanna")).arg(dir.path().join("chain"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("working directory is gone"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
 }
 
 #[test]
