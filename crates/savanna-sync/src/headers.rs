@@ -194,7 +194,7 @@ impl Headers {
             }
         }
         if ends.is_empty() {
-            self.handle_nobody(now);
+            self.rest(now);
             return change;
         }
         (self.accepted, self.failures, self.silent_since) = (true, 0, None);
@@ -202,18 +202,13 @@ impl Headers {
         change
     }
 
-    /// Takes the news that peers were asked and none answered in time.
+    /// Takes the news that nobody answered: not in time, or because there was nobody, or nobody any more.
+    ///
+    /// # Security
+    /// Only an answer ends a silence. A peer that leaves and comes back, silent each time, does not begin it anew.
     pub fn handle_failed(&mut self, now: Duration) {
         if let State::Asked(since) = self.state {
             self.silent_since.get_or_insert(since);
-            self.rest(now);
-        }
-    }
-
-    /// Takes the news that there was nobody to ask, or nobody any more.
-    pub fn handle_nobody(&mut self, now: Duration) {
-        if let State::Asked(_) = self.state {
-            self.silent_since = None;
             self.rest(now);
         }
     }

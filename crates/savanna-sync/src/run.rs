@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use savanna_chain::HeaderChain;
 use savanna_net::PeerId;
 use savanna_peer::Offence;
-use savanna_peerset::{Fetched, RequestError};
+use savanna_peerset::Fetched;
 use savanna_store::Tip;
 use savanna_wire::{BlockHash, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (first_peer_within, next_peer_within) = (Duration::from_secs(10), Duration::from_secs(60));
+        let (first_peer_within, next_peer_within) = (Duration::from_secs(10), Duration::from_secs(30));
         Self { until: None, limits: Limits::default(), first_peer_within, next_peer_within }
     }
 }
@@ -178,8 +178,7 @@ where
             Event::Came { ask, fetched, flow } => self.handle_came(ask, fetched, flow),
             Event::Arrived { ask, arrivals } => self.handle_arrivals(ask, arrivals),
             Event::Headers(Ok(answers)) => self.handle_headers(&answers),
-            Event::Headers(Err(RequestError::TimedOut)) => self.headers.handle_failed(self.now()),
-            Event::Headers(Err(_)) => self.headers.handle_nobody(self.now()),
+            Event::Headers(Err(_)) => self.headers.handle_failed(self.now()),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
             Event::Nothing => {}

@@ -264,6 +264,20 @@ fn adversary_22_a_network_that_says_nothing_is_given_up() {
 }
 
 #[test]
+fn adversary_22_a_peer_that_leaves_and_comes_back_silent_is_given_up() {
+    let mut headers = Headers::new(HeaderChain::new(Network::Regtest), None);
+    let mut now = Duration::ZERO;
+    while !headers.is_silent(now) {
+        assert!(now < SILENT_AFTER * 2, "still asking after {now:?}");
+        if headers.poll_action(now).is_some() {
+            now += Duration::from_secs(20);
+            headers.handle_failed(now);
+        }
+        now = headers.poll_timeout().unwrap_or(now).max(now);
+    }
+}
+
+#[test]
 fn locators_go_down_and_hold_what_each_peer_sent_last() {
     let all = chain(3000, 0);
     let mut headers = Headers::new(HeaderChain::new(Network::Regtest), None);

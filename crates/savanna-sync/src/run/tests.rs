@@ -324,12 +324,12 @@ async fn peers_that_come_back_in_time_are_waited_for_and_others_are_not() {
     let chain = chain(3000, 50);
     let late = Stub { peers: |age| usize::from(age >= 9_000 * MS), ..Stub::new(chain.clone()) };
     assert_eq!(sync(late, memory(), Options::default(), |_| {}).await.unwrap().tip_height, 3000);
-    let pause = |age| usize::from(age < 500 * MS || age > 50_000 * MS);
+    let pause = |age| usize::from(age < 500 * MS || age > 25_000 * MS);
     let back = Stub { peers: pause, ..Stub::new(chain.clone()) };
     assert_eq!(sync(back, memory(), Options::default(), |_| {}).await.unwrap().tip_height, 3000);
 
     for (peers, bound) in
-        [((|_| 0) as fn(Duration) -> usize, 10_000 * MS), (|age| usize::from(age < 500 * MS), 60_000 * MS)]
+        [((|_| 0) as fn(Duration) -> usize, 10_000 * MS), (|age| usize::from(age < 500 * MS), 30_000 * MS)]
     {
         let stub = Stub { peers, ..Stub::new(chain.clone()) };
         let (started, reported) = (Instant::now(), Arc::clone(&stub.reported));

@@ -22,9 +22,6 @@ mod progress;
 use dial::{Missed, Places};
 use progress::Reporter;
 
-/// How long peers have to come back when all are gone.
-const RETURN_WITHIN: Duration = Duration::from_secs(30);
-
 /// How long connections have to end.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -74,7 +71,7 @@ async fn fetch(
     let mut untried = places.addresses();
     let mut has_joined = false;
     places.keep_connected(&set, node, clock, tasks, missed);
-    let options = Options { until, next_peer_within: RETURN_WITHIN, ..Options::default() };
+    let options = Options { until, ..Options::default() };
     let synchronising = savanna_sync::sync(set, Arc::clone(&store), options, |progress| reporter.show(&progress));
     let mut synchronising = pin!(synchronising);
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
