@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use savanna_net::PeerId;
 use savanna_wire::BlockHash;
 
+use crate::download::Fault;
 use crate::headers::HeaderFault;
 
-/// What a peer was blamed for.
+/// Why a peer takes part no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// It sent a block whose body is not what its header commits to.
-    WrongBody,
-    /// Something was wrong with its headers.
+pub enum Gone {
+    /// Its connection ended.
+    Closed,
+    /// It failed as a source of blocks.
+    Blocks(Fault),
+    /// It failed as a source of headers.
     Headers(HeaderFault),
 }
 
 /// Something that happened on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Progress {
+pub enum Progress<Id> {
     /// The chain of headers has grown.
     Headers {
         /// The height of its last header.
@@ -41,12 +43,12 @@ pub enum Progress {
         /// How many bytes they have.
         bytes: u64,
     },
-    /// A peer was blamed. Told once of each.
-    Reported {
+    /// A peer takes part no more.
+    PeerGone {
         /// Which.
-        peer: PeerId,
-        /// What for.
-        why: Fault,
+        peer: Id,
+        /// Why.
+        why: Gone,
     },
 }
 
@@ -63,9 +65,9 @@ pub struct Summary {
     pub bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// How many peers gave headers or blocks and were not blamed. One that was connected twice counts twice.
+    /// How many peers answered and were not let go of for a fault.
     pub peers: usize,
-    /// How many times a block was asked for again because it came with a wrong body, or not in time, or found no room.
+    /// How many blocks were asked for again because a peer sent a wrong one, stalled, or went.
     pub refetched: u64,
 }
 

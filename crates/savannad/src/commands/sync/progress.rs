@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use savanna_net::PeerId;
-use savanna_peerset::Event;
+use savanna_sync::Gone;
+use savanna_sync::Progress;
+use savanna_sync::download::Fault;
 use savanna_sync::headers::HeaderFault;
-use savanna_sync::{Fault, Progress};
-
-use super::dial::Missed;
+use savanna_wire::PeerAddr;
 
 /// How much time lies between two lines about the same thing.
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
@@ -27,10 +27,7 @@ pub(super) struct Reporter {
     in_blocks: Cell<bool>,
     began: RefCell<Option<Instant>>,
     last_line: Cell<Option<Instant>>,
-    /// The peers that are there, by what they are called.
-    peers: RefCell<BTreeMap<PeerId, String>>,
-    /// What was wrong last with each of the others.
-    trouble: RefCell<BTreeMap<String, String>>,
+    gone: RefCell<Vec<String>>,
 }
 
 impl Reporter {
@@ -44,8 +41,7 @@ impl Reporter {
             in_blocks: Cell::new(false),
             began: RefCell::new(None),
             last_line: Cell::new(None),
-            peers: RefCell::default(),
-            trouble: RefCell::default(),
+            gone: RefCell::default(),
         }
     }
 
@@ -58,36 +54,9 @@ impl Reporter {
         }
     }
 
-    /// Returns what is wrong with the peers that are not there.
-    pub(super) fn trouble(&self) -> Vec<String> {
-        self.trouble.borrow().iter().map(|(peer, why)| format!("{peer}: {why}")).collect()
-    }
-
-    /// Takes a dial that led to nobody, and tells of the first in a row.
-    pub(super) fn miss(&self, missed: &Missed) {
-        let Missed { peer, why } = missed;
-        if self.trouble.borrow_mut().insert(peer.clone(), why.clone()).is_none() {
-            self.line(&format!("peer not reached: {peer}: {why}"));
-        }
-    }
-
-    /// Takes what happens to the peers.
-    pub(super) fn hear(&self, event: &Event) {
-        match event {
-            Event::Joined { peer, address, .. } => {
-                let name = address.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
-                self.trouble.borrow_mut().remove(&name);
-                self.peers.borrow_mut().insert(*peer, name);
-            }
-            Event::Left { peer, reason } => {
-                // Those that were reported have been told of.
-                if let Some(name) = self.peers.borrow_mut().remove(peer) {
-                    self.line(&format!("{name} left: {reason}"));
-                    self.trouble.borrow_mut().insert(name, reason.to_string());
-                }
-            }
-            Event::Gossip { .. } | Event::Lagged(_) | _ => {}
-        }
+    /// Returns which peers went and why.
+    pub(super) fn gone(&self) -> Vec<String> {
+        self.gone.borrow().clone()
     }
 
     /// Takes the bar away.
@@ -96,8 +65,8 @@ impl Reporter {
     }
 
     /// Shows what has happened.
-    pub(super) fn show(&self, progress: &Progress) {
-        match progress {
+    pub(super) fn show(&self, event: &Progress<PeerId>, names: &BTreeMap<PeerId, Option<PeerAddr>>) {
+        match event {
             Progress::Headers { height } if !self.in_blocks.get() => {
                 self.bar.set_position(u64::from(*height));
                 self.now_and_then(|| format!("headers up to height {height}"));
@@ -106,11 +75,11 @@ impl Reporter {
             Progress::Reorganised { fork } => {
                 self.line(&format!("another branch has more work: going back to height {fork}"));
             }
-            Progress::Reported { peer, why } => {
-                let name = self.peers.borrow_mut().remove(peer).unwrap_or_else(|| "a peer".to_owned());
-                let why = describe(*why);
-                self.line(&format!("{name} is out: {why}"));
-                self.trouble.borrow_mut().insert(name, why.to_owned());
+            Progress::PeerGone { peer, why } => {
+                let name = names.get(peer).copied().flatten();
+                let name = name.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
+                self.line(&format!("{name} is out: {}", describe(*why)));
+                self.gone.borrow_mut().push(format!("{name}: {}", describe(*why)));
             }
             Progress::Headers { .. } | _ => {}
         }
@@ -146,12 +115,15 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-const fn describe(why: Fault) -> &'static str {
+fn describe(why: Gone) -> &'static str {
     match why {
-        Fault::WrongBody => "it sent a block that is not what its header says",
-        Fault::Headers(HeaderFault::Invalid) => "its headers are invalid",
-        Fault::Headers(HeaderFault::Looping) => "its headers lead nowhere",
-        Fault::Headers(HeaderFault::LowWork) => "its chain is another one with less work",
+        Gone::Closed => "its connection ended",
+        Gone::Blocks(Fault::WrongBody) => "it sent a block that is not what its header says",
+        Gone::Blocks(Fault::Stalled) => "it let its time for blocks pass again and again",
+        Gone::Headers(HeaderFault::Invalid) => "its headers are invalid",
+        Gone::Headers(HeaderFault::Looping) => "its headers lead nowhere",
+        Gone::Headers(HeaderFault::LowWork) => "its chain is another one with less work",
+        Gone::Headers(HeaderFault::Silent) => "it answers no question for headers",
     }
 }
 
