@@ -103,10 +103,10 @@ async fn fetch(
     until: Option<u32>,
     reporter: &Reporter,
 ) -> anyhow::Result<Summary> {
-    let names = clients.iter().map(|client| (client.id(), client.peer_addr())).collect();
+    let known = clients.iter().map(|client| (client.id(), client.clone())).collect();
     let peers = clients.into_iter().map(peer).collect();
     let options = Options { until, ..Options::default() };
-    let synchronising = savanna_sync::sync(peers, Arc::clone(&store), options, |event| reporter.show(&event, &names));
+    let synchronising = savanna_sync::sync(peers, Arc::clone(&store), options, |event| reporter.show(&event, &known));
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
     tokio::select! {
         result = synchronising => result.map_err(|error| explain(error, reporter)),

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use savanna_net::PeerId;
+use savanna_net::{Client, PeerId};
 use savanna_sync::Gone;
 use savanna_sync::Progress;
 use savanna_sync::download::Fault;
 use savanna_sync::headers::HeaderFault;
-use savanna_wire::PeerAddr;
 
 /// How much time lies between two lines about the same thing.
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ impl Reporter {
     }
 
     /// Shows what has happened.
-    pub(super) fn show(&self, event: &Progress<PeerId>, names: &BTreeMap<PeerId, Option<PeerAddr>>) {
+    pub(super) fn show(&self, event: &Progress<PeerId>, known: &BTreeMap<PeerId, Client>) {
         match event {
             Progress::Headers { height } if !self.in_blocks.get() => {
                 self.bar.set_position(u64::from(*height));
@@ -76,10 +76,14 @@ impl Reporter {
                 self.line(&format!("another branch has more work: going back to height {fork}"));
             }
             Progress::PeerGone { peer, why } => {
-                let name = names.get(peer).copied().flatten();
-                let name = name.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
-                self.line(&format!("{name} is out: {}", describe(*why)));
-                self.gone.borrow_mut().push(format!("{name}: {}", describe(*why)));
+                let client = known.get(peer);
+                let address = client.and_then(Client::peer_addr);
+                let name = address.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
+                // A connection that has ended knows why, so there is nothing to wait for.
+                let reason = client.filter(|_| *why == Gone::Closed).and_then(|client| client.closed().now_or_never());
+                let why = reason.map_or_else(|| describe(*why).to_owned(), |reason| reason.to_string());
+                self.line(&format!("{name} is out: {why}"));
+                self.gone.borrow_mut().push(format!("{name}: {why}"));
             }
             Progress::Headers { .. } | _ => {}
         }
