@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, PeerId, Tasks};
+use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, Tasks};
 use savanna_peer::{Request, Response};
+use savanna_peerset::{Config, PeerSet};
 use savanna_store::BlockStore;
-use savanna_sync::{Options, Peer};
+use savanna_sync::Options;
 use savanna_wire::PeerAddr;
 use tower::{Service, ServiceExt};
 
@@ -22,6 +23,9 @@ use crate::measure::Stopwatch;
 
 /// How many connections are dialled at once.
 const AT_ONCE: usize = 64;
+
+/// What the peer set's choices are drawn from: the same in every run.
+const SEED: [u8; 32] = [7; 32];
 
 /// Connects to each address once.
 async fn connect_all(addresses: impl IntoIterator<Item = SocketAddr>, tasks: &Tasks) -> Result<Vec<Client>> {
@@ -39,16 +43,12 @@ async fn connect_all(addresses: impl IntoIterator<Item = SocketAddr>, tasks: &Ta
 pub(super) async fn sync(dir: &Path, tip: u32, addresses: &[SocketAddr]) -> Result<Fetched> {
     let store = Arc::new(BlockStore::open(dir, NETWORK)?);
     let tasks = Tasks::new();
-    let clients = connect_all(addresses.iter().copied(), &tasks).await?;
-    let peers: Vec<Peer<PeerId, Client>> = clients
-        .iter()
-        .map(|client| {
-            let closer = client.clone();
-            Peer::new(client.id(), client.clone(), move |reason| closer.close(reason))
-        })
-        .collect();
+    let set = PeerSet::spawn(Config::PUBLIC, SEED, None, Clock::start(), &tasks.spawner());
+    for client in connect_all(addresses.iter().copied(), &tasks).await? {
+        set.add(client).await;
+    }
     let watch = Stopwatch::start();
-    let summary = savanna_sync::sync(peers, store, Options::default(), |_| {}).await?;
+    let summary = savanna_sync::sync(set, store, Options::default(), |_| {}).await?;
     let spent = watch.spent();
     ensure!(summary.tip_height == tip, "the sync ended at height {}", summary.tip_height);
     Ok(Fetched::new(spent, summary.blocks as usize))

@@ -1,37 +1,35 @@
-//! Which block to ask of whom, and when to stop waiting.
+//! Which blocks to ask for now, and what to make of what comes.
 //!
-//! A [`Download`] is told the hashes of a chain in order of height, the peers that come and go, and what they answer. It says
-//! whom to ask for what, which peers to let go of, and hands over the blocks in order. It does no IO and reads no clock: time is
-//! an argument, on a scale whose origin is the caller's choice.
+//! A [`Download`] is told the hashes of a chain in order of height and what the network answers. It says what to ask for, whom
+//! to blame, and hands over the blocks in order. Whom to ask is not its business. It does no IO and reads no clock: time is an
+//! argument, on a scale whose origin is the caller's choice.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use savanna_chain::BlockError;
+use savanna_net::PeerId;
 use savanna_peer::Missing;
 use savanna_wire::{Block, BlockHash};
 
-mod choice;
-mod pace;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use pace::{Patience, Source};
 use window::Window;
 
-/// After how many stalls in a row a peer is let go of, while others remain.
-const MAX_STALLS: u32 = 3;
+/// The most blocks of one question: the network serves questions in turn, and what is asked again waits behind others.
+const MOST_ASKED: usize = 128;
 
-/// After how many stalls in a row the last peer is let go of: two minutes of silence, the patience doubling each time.
-const MAX_STALLS_ALONE: u32 = 6;
-
-/// How long a peer that lacks a block is not asked for it again.
-const LACK: Duration = Duration::from_secs(5);
+/// The fewest blocks of a question while others are under way: fewer would make short messages.
+const LEAST_ASKED: usize = 16;
 
 /// How long every peer may lack the lowest missing block before the download is given up.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// How long the lowest missing block may come from nobody in time before the download is given up.
+pub const UNDELIVERED_AFTER: Duration = Duration::from_secs(120);
 
 /// How much may be under way at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub struct Limits {
     pub bytes: usize,
     /// The most blocks from the lowest missing one on.
     pub blocks: usize,
-    /// The most blocks that peers are asked for at once, all peers together. Each may turn out as long as blocks can be.
+    /// The most blocks that are asked for at once, of all peers together. Each may turn out as long as blocks can be.
     pub under_way: usize,
 }
 
@@ -54,45 +52,40 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(u64);
 
-/// What a peer answered to a question.
-#[derive(Debug, Clone, Default)]
-pub struct Answer {
-    /// The blocks that came, each with what was found wrong in its body.
-    pub found: Vec<(Block, Result<(), BlockError>)>,
-    /// What did not come, with the reason. A hash that is named nowhere counts as dropped.
-    pub missing: Vec<(BlockHash, Missing)>,
+/// A block that came.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Who gave it.
+    pub peer: PeerId,
+    /// The block.
+    pub block: Block,
+    /// What was found wrong in its body.
+    pub verdict: Result<(), BlockError>,
 }
 
-/// Why a peer lost its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// It sent a block whose body is not what its header commits to.
-    WrongBody,
-    /// It let its time pass again and again.
-    Stalled,
+/// What became of one hash of a question.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The hash.
+    pub hash: BlockHash,
+    /// The block, or why there is none.
+    pub result: Result<Delivery, Missing>,
 }
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action<P> {
-    /// Ask a peer for blocks, at most [`MAX_GETDATA_BLOCKS`](savanna_peer::MAX_GETDATA_BLOCKS), in order of height.
+pub enum Action {
+    /// Ask the network for blocks.
     Ask {
-        /// Whom.
-        peer: P,
         /// The question.
         ask: AskId,
-        /// Heights and hashes.
+        /// Heights and hashes, in order of height.
         blocks: Vec<(u32, BlockHash)>,
     },
-    /// Forget a question: its answer counts no more.
+    /// Forget a question: its answers count no more.
     Cancel(AskId),
-    /// Let go of a peer. It is not asked again.
-    Disconnect {
-        /// Whom.
-        peer: P,
-        /// Why.
-        fault: Fault,
-    },
+    /// Blame a peer for a body that is not what its header commits to.
+    Report(PeerId),
 }
 
 /// Why a download cannot go on.
@@ -100,6 +93,11 @@ pub enum Action<P> {
 pub enum Failure {
     /// Every peer said that it lacks the lowest missing block, for [`GIVE_UP_AFTER`].
     Unavailable {
+        /// Its height.
+        height: u32,
+    },
+    /// Nobody delivered the lowest missing block, for [`UNDELIVERED_AFTER`].
+    Undelivered {
         /// Its height.
         height: u32,
     },
@@ -114,49 +112,34 @@ pub enum Failure {
     },
 }
 
-#[derive(Debug, Clone)]
-struct Ask<P> {
-    peer: P,
-    blocks: Vec<(u32, BlockHash)>,
-    at: Duration,
-}
-
-/// The download of a chain's blocks from several peers at once.
-///
-/// Nothing is asked of two peers at once but the lowest missing block, when it is late and holds up the rest.
+/// The download of a chain's blocks from a network.
 ///
 /// # Security
 /// Memory is bounded by [`Limits`] whatever peers send. Blocks that came beyond it are dropped, the highest first, and asked for
 /// again. What is under way is reckoned by the size that blocks had of late, which peers that lie (bodies of 2 MB under small
 /// blocks' headers) or a chain whose blocks grow suddenly may exceed: it is bounded by its number as well.
 ///
-/// A wrong body tells nothing against the hash (block mutation): the peer that sent it pays, and another is asked.
+/// A wrong body tells nothing against the hash (block mutation): the peer that sent it pays, and the block is asked for again.
 #[derive(Debug)]
-pub struct Download<P> {
+pub struct Download {
     window: Window,
-    sources: BTreeMap<P, Source>,
-    asks: BTreeMap<AskId, Ask<P>>,
+    /// What each question has not brought yet.
+    asks: BTreeMap<AskId, BTreeMap<BlockHash, u32>>,
     next_ask: u64,
-    actions: VecDeque<Action<P>>,
-    patience: Patience,
-    /// When the lowest missing block became it.
-    frontier: (u32, Duration),
+    actions: VecDeque<Action>,
     invalid: Option<Failure>,
     refetched: u64,
 }
 
-impl<P: Copy + Ord> Download<P> {
+impl Download {
     /// Begins a download whose first block has height `first`.
     #[must_use]
-    pub fn new(first: u32, limits: Limits) -> Self {
+    pub const fn new(first: u32, limits: Limits) -> Self {
         Self {
             window: Window::new(first, limits),
-            sources: BTreeMap::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
             actions: VecDeque::new(),
-            patience: Patience::new(),
-            frontier: (first, Duration::ZERO),
             invalid: None,
             refetched: 0,
         }
@@ -176,72 +159,39 @@ impl<P: Copy + Ord> Download<P> {
 
     /// Returns how many bytes of blocks have come and are not yet stored.
     #[must_use]
-    pub fn unstored_bytes(&self) -> usize {
+    pub const fn unstored_bytes(&self) -> usize {
         self.window.held()
     }
 
-    /// Returns how many blocks were asked for again because a peer sent a wrong one, stalled, or went.
+    /// Returns how many times a block was asked for again because it came with a wrong body, or not in time, or found no room.
     #[must_use]
     pub const fn refetched(&self) -> u64 {
         self.refetched
     }
 
-    /// Returns how many peers take part.
-    #[must_use]
-    pub fn peers(&self) -> usize {
-        self.sources.len()
-    }
-
-    /// Takes a peer in.
-    pub fn handle_joined(&mut self, peer: P) {
-        self.sources.entry(peer).or_default();
-    }
-
-    /// Gives what was asked of a peer that went to the others.
-    pub fn handle_left(&mut self, peer: P) {
-        self.sources.remove(&peer);
-        self.take_back(peer);
-    }
-
-    /// Takes the answer to a question, received at `now`. Blocks that were not asked for are ignored.
-    pub fn handle_answer(&mut self, id: AskId, answer: Answer, now: Duration) {
-        let Some(ask) = self.asks.remove(&id) else { return };
-        let mut open: BTreeMap<BlockHash, u32> = ask.blocks.iter().map(|&(height, hash)| (hash, height)).collect();
-        let (mut arrived, mut wrong) = (0, false);
-        for (block, verdict) in answer.found {
-            let hash = block.hash();
+    /// Takes what became of hashes of a question. What was not asked for is ignored.
+    pub fn handle_arrivals(&mut self, ask: AskId, arrivals: Vec<Arrival>, now: Duration) {
+        let Some(open) = self.asks.get_mut(&ask) else { return };
+        for Arrival { hash, result } in arrivals {
             let Some(height) = open.remove(&hash) else { continue };
-            match verdict {
-                Ok(()) => {
-                    self.window.arrive(height, block);
-                    arrived += 1;
+            match result {
+                Ok(Delivery { block, verdict: Ok(()), .. }) if block.hash() == hash => {
+                    self.window.arrive(height, block)
                 }
-                Err(error) if error.is_mutation() => {
-                    wrong = true;
+                Ok(Delivery { peer, verdict: Err(error), .. }) if error.is_mutation() => {
+                    self.actions.push_back(Action::Report(peer));
                     self.window.give_back(height, hash, true);
                 }
-                Err(error) => self.invalid = Some(Failure::Invalid { height, hash, error }),
+                Ok(Delivery { verdict: Err(error), .. }) => {
+                    self.invalid = Some(Failure::Invalid { height, hash, error });
+                }
+                Ok(Delivery { verdict: Ok(()), .. }) => self.window.lack(height, hash, Missing::Dropped, now),
+                Err(why) => self.window.lack(height, hash, why, now),
             }
         }
-        let lacking: BTreeSet<BlockHash> = answer
-            .missing
-            .into_iter()
-            .filter_map(|(hash, reason)| (reason == Missing::NotFound).then_some(hash))
-            .collect();
-        let mut lacks = Vec::new();
-        for (hash, height) in open {
-            if lacking.contains(&hash) {
-                lacks.push(height);
-            }
-            self.window.give_back(height, hash, false);
+        if open.is_empty() {
+            self.asks.remove(&ask);
         }
-        self.judge(ask, arrived, wrong, &lacks, now);
-    }
-
-    /// Takes the news that a question ended without an answer although its peer is still there.
-    pub fn handle_failed(&mut self, id: AskId, now: Duration) {
-        self.patience.grow(now);
-        self.handle_answer(id, Answer::default(), now);
     }
 
     /// Takes the news that `bytes` of the blocks handed over are stored.
@@ -249,14 +199,9 @@ impl<P: Copy + Ord> Download<P> {
         self.window.stored(bytes);
     }
 
-    /// Gives up on whatever is late.
+    /// Lets what was missing be asked for again in its time.
     pub fn handle_timeout(&mut self, now: Duration) {
-        let late: BTreeSet<P> =
-            self.asks.values().filter(|ask| self.deadline(ask) <= now).map(|ask| ask.peer).collect();
-        for peer in late {
-            self.patience.grow(now);
-            self.stall(peer, now);
-        }
+        self.window.wake(now);
     }
 
     /// Adds the next hashes of the chain.
@@ -268,110 +213,64 @@ impl<P: Copy + Ord> Download<P> {
     pub fn rewind(&mut self, height: u32) {
         self.window.rewind(height);
         self.invalid = None;
-        let dead = |ask: &Ask<P>| ask.blocks.iter().any(|&(of, _)| of > height);
-        let dead: Vec<AskId> = self.asks.iter().filter(|(_, ask)| dead(ask)).map(|(&id, _)| id).collect();
-        for id in dead {
-            self.cancel(id, false);
+        let dead = |open: &BTreeMap<BlockHash, u32>| open.values().any(|&of| of > height);
+        let dead: Vec<AskId> = self.asks.iter().filter(|(_, open)| dead(open)).map(|(&ask, _)| ask).collect();
+        for ask in dead {
+            for (hash, height) in self.asks.remove(&ask).unwrap_or_default() {
+                self.window.give_back(height, hash, false);
+            }
+            self.actions.push_back(Action::Cancel(ask));
         }
-        self.sources.values_mut().for_each(|source| source.forget_lacks_from(height.saturating_add(1)));
     }
 
     /// Takes out the next blocks in order, up to about `bytes` of them; they count as unstored until
     /// [`Self::handle_stored`].
     pub fn take_run(&mut self, bytes: usize) -> Vec<Block> {
-        let run = self.window.take_run(bytes);
-        let base = self.window.base();
-        self.sources.values_mut().for_each(|source| source.forget_lacks_below(base));
-        run
+        self.window.take_run(bytes)
     }
 
     /// Returns the next thing to be done.
-    pub fn poll_action(&mut self, now: Duration) -> Option<Action<P>> {
-        let lowest = self.window.lowest_missing();
-        if lowest.is_some_and(|height| height != self.frontier.0) {
-            self.frontier = (lowest.unwrap_or_default(), now);
-        }
-        self.actions.pop_front().or_else(|| self.next_ask(now)).or_else(|| self.hedge(now))
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front().or_else(|| self.next_ask())
     }
 
     /// Returns why the download cannot go on, if it cannot.
     #[must_use]
-    pub fn failure(&self, now: Duration) -> Option<Failure> {
-        let height = self.window.lowest_missing()?;
-        let everyone_lacks =
-            || !self.sources.is_empty() && self.sources.values().all(|source| source.ever_lacked(height));
-        let long = height == self.frontier.0 && now >= self.frontier.1 + GIVE_UP_AFTER;
-        let unavailable = || (long && everyone_lacks()).then_some(Failure::Unavailable { height });
-        self.invalid.or_else(unavailable)
+    pub fn failure(&self) -> Option<Failure> {
+        let given_up = || match self.window.lowest_lack()? {
+            (height, Missing::TimedOut, long) if long >= UNDELIVERED_AFTER => Some(Failure::Undelivered { height }),
+            (height, Missing::NotFound | Missing::Dropped, long) if long >= GIVE_UP_AFTER => {
+                Some(Failure::Unavailable { height })
+            }
+            (_, Missing::NotFound | Missing::Dropped | Missing::TimedOut, _) => None,
+        };
+        self.invalid.or_else(given_up)
     }
 
-    /// Returns when [`Self::handle_timeout`] or [`Self::poll_action`] has something to do that no answer brings about, once
-    /// both have been called at `now`.
+    /// Returns when [`Self::handle_timeout`] has something to do.
     #[must_use]
-    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        let late = self.asks.values().map(|ask| self.deadline(ask)).min();
-        let hedge = self.hedge_at();
-        let lacks = self.window.lowest_missing().and_then(|height| {
-            let until = self.sources.values().filter_map(|source| source.lacks_until(height));
-            until.filter(|&until| until > now).min()
-        });
-        let give_up = self.window.lowest_missing().map(|_| self.frontier.1 + GIVE_UP_AFTER);
-        let to_come = [hedge, lacks, give_up].into_iter().flatten().filter(|&at| at > now);
-        to_come.chain(late).min()
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.window.wakes_at()
     }
 
-    fn deadline(&self, ask: &Ask<P>) -> Duration {
-        let Some(source) = self.sources.get(&ask.peer) else { return ask.at };
-        // A peer answers one question after the other: the clock of each begins when the one before it is answered.
-        ask.at.max(source.answered_at()) + self.patience.get() + source.expected(ask.blocks.len()) * 4
-    }
-
-    /// Books what an answer says of its peer.
-    fn judge(&mut self, ask: Ask<P>, arrived: usize, wrong: bool, lacks: &[u32], now: Duration) {
-        let Some(source) = self.sources.get_mut(&ask.peer) else { return };
-        lacks.iter().for_each(|&height| source.lack(height, now + LACK));
-        source.answered(ask.blocks.len(), arrived, ask.at, now);
-        if wrong {
-            self.expel(ask.peer, Fault::WrongBody);
-        } else if arrived > 0 {
-            self.patience.relax();
-        } else if lacks.is_empty() {
-            self.stall(ask.peer, now);
+    /// Asks for the lowest blocks that are not asked for, as many as the limits admit.
+    fn next_ask(&mut self) -> Option<Action> {
+        let affordable = self.window.affordable().min(MOST_ASKED);
+        // Whoever waits for room asks for a whole message then, rather than for one block at a time.
+        let is_patient = !self.asks.is_empty() && !self.window.is_frontier_unasked();
+        if affordable == 0 || is_patient && affordable < LEAST_ASKED {
+            return None;
         }
-    }
-
-    /// Takes everything from a peer that let its time pass or answered with nothing, and the peer's place if it did so too often.
-    fn stall(&mut self, peer: P, now: Duration) {
-        let others = self.sources.len() > 1;
-        let Some(source) = self.sources.get_mut(&peer) else { return };
-        let stalls = source.stalled(now);
-        if stalls >= if others { MAX_STALLS } else { MAX_STALLS_ALONE } {
-            self.expel(peer, Fault::Stalled);
-        } else {
-            self.take_back(peer);
+        let blocks = self.window.unasked(affordable);
+        if blocks.is_empty() {
+            return None;
         }
-    }
-
-    fn expel(&mut self, peer: P, fault: Fault) {
-        self.handle_left(peer);
-        self.actions.push_back(Action::Disconnect { peer, fault });
-    }
-
-    fn take_back(&mut self, peer: P) {
-        let asked: Vec<AskId> = self.asks.iter().filter(|(_, ask)| ask.peer == peer).map(|(&id, _)| id).collect();
-        for id in asked {
-            self.cancel(id, true);
+        for &(height, _) in &blocks {
+            self.refetched += u64::from(self.window.ask(height));
         }
-    }
-
-    fn cancel(&mut self, id: AskId, again: bool) {
-        let Some(ask) = self.asks.remove(&id) else { return };
-        for &(height, hash) in &ask.blocks {
-            self.window.give_back(height, hash, again);
-        }
-        if let Some(source) = self.sources.get_mut(&ask.peer) {
-            source.cancelled(ask.blocks.len());
-        }
-        self.actions.push_back(Action::Cancel(id));
+        let ask = AskId(self.next_ask);
+        self.next_ask += 1;
+        self.asks.insert(ask, blocks.iter().map(|&(height, hash)| (hash, height)).collect());
+        Some(Action::Ask { ask, blocks })
     }
 }

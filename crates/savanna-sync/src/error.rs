@@ -9,10 +9,13 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// Every peer has gone or was let go of.
-    #[error("no peers are left")]
+    /// There was no peer for as long as [`Options`](crate::Options) allow.
+    #[error("there is no peer")]
     NoPeers,
-    /// The headers of every peer were refused.
+    /// Questions for headers went unanswered for [`SILENT_AFTER`](crate::headers::SILENT_AFTER).
+    #[error("no peer answers when it is asked for headers")]
+    Silent,
+    /// All headers that came were refused, and no peer is left.
     #[error("every peer sent headers that are invalid")]
     InvalidHeaders,
     /// The goal is above every peer's chain.
@@ -26,6 +29,12 @@ pub enum SyncError {
     /// No peer has a block of the best chain.
     #[error("no peer has the block at height {height}")]
     Unavailable {
+        /// The block's height.
+        height: u32,
+    },
+    /// No peer delivers a block of the best chain.
+    #[error("no peer delivers the block at height {height}")]
+    Undelivered {
         /// The block's height.
         height: u32,
     },

@@ -1,75 +1,76 @@
 //! The chain of headers, from several peers.
 //!
-//! One peer leads: it is asked until it has nothing more, or is late. The others are asked then, from where that left us, so
-//! that a chain is fetched once and yet compared with what every peer has. The chain with the most work wins.
+//! One peer at a time is asked until it has nothing more, whoever that is. Then several are asked the same, so that a chain is
+//! fetched once and yet compared with what others have. The chain with the most work wins.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use savanna_chain::{HeaderChain, HeaderError, Inserted};
+use savanna_net::PeerId;
 use savanna_wire::{BlockHash, BlockHeader, MAX_HEADERS, MAX_LOCATOR};
+
+use crate::verify::HeadersError;
 
 #[cfg(test)]
 mod tests;
 
-/// How long a peer has for an answer before the next one is asked; it doubles with each silence.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-/// How long an answer may take before another peer is followed as well.
-const LATE_AFTER: Duration = Duration::from_secs(1);
-
-/// How many silences in a row cost a peer its place.
-const MAX_SILENCES: u32 = 4;
-
 /// How many peers are asked at once whether they have more than is known.
 const MAX_PROBES: usize = 8;
 
-/// How many answers in a row may bring nothing new before a peer is taken to have nothing that we lack.
-///
-/// A peer whose tip lies below ours begins at the last hash of the locator that it knows, and has a few such answers to give.
-const MAX_STALE: u32 = 8;
+/// How long several peers have to answer together, before fewer are asked: one that is silent holds up all of their answers.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// How many rounds of questions may bring nothing new before what is known counts as all.
+const MAX_IDLE_ROUNDS: u32 = 8;
+
+/// Of how many peers is kept how far their chains are known; beyond them the oldest connection is forgotten.
+const MAX_KNOWN_ENDS: usize = 48;
 
 /// How far below our tip a peer's chain may part from ours, if it has less work, before the peer is of no use to us.
 ///
 /// Nodes of this network do not follow reorganisations deeper than this.
 const MAX_FORK_DEPTH: u32 = 100;
 
-/// Why a peer lost its place.
+/// How long to wait after a question that nobody answered; it doubles with each, so many times.
+const FIRST_REST: Duration = Duration::from_millis(100);
+const MAX_DOUBLINGS: u32 = 5;
+
+/// How long questions may stay without any answer before the chain is given up.
+pub const SILENT_AFTER: Duration = Duration::from_secs(60);
+
+/// What was wrong with a peer's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HeaderFault {
-    /// Its headers do not link, fail their work, or hang on nothing we know.
+    /// They do not link, fail their work, or hang on nothing we know.
     Invalid,
-    /// Its headers lead nowhere: each answer has to reach higher than the one before.
+    /// They lead nowhere: each answer has to reach higher than the one before, or bring something new.
     Looping,
     /// Its chain parts from ours deep below the tip and has less work.
     LowWork,
-    /// It does not answer.
-    Silent,
 }
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderAction<P> {
-    /// Ask a peer for the headers that follow a locator.
+pub enum HeaderAction {
+    /// Ask distinct peers for the headers that follow a locator, and forget the question before.
     Ask {
-        /// Whom.
-        peer: P,
-        /// Hashes, newest first.
+        /// How many peers.
+        peers: usize,
+        /// Hashes, the highest first.
         locator: Vec<BlockHash>,
     },
-    /// Forget the question to a peer: its answer counts no more.
-    Cancel(P),
-    /// Let go of a peer. It is not asked again.
-    Disconnect {
+    /// Blame a peer.
+    Report {
         /// Whom.
-        peer: P,
-        /// Why.
+        peer: PeerId,
+        /// What for.
         fault: HeaderFault,
     },
 }
 
-/// What an answer did to the chain.
+/// What answers did to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Change {
     /// The height of the last block that the old and the new best chain share, if the best chain changed branches.
@@ -78,64 +79,76 @@ pub struct Change {
     pub new: usize,
 }
 
+/// What a peer answered, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The peer.
+    pub peer: PeerId,
+    /// Its headers, oldest first, or why they are refused.
+    pub headers: Result<Vec<(BlockHeader, BlockHash)>, HeadersError>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// To be asked.
-    Waiting,
+    /// To be asked from a moment on.
+    Waiting(Duration),
     /// Asked at a moment.
     Asked(Duration),
-    /// Has nothing that we lack.
+    /// Nobody has more.
     Done,
 }
 
-#[derive(Debug)]
-struct Source {
-    state: State,
-    silences: u32,
-    /// Whether its last answer was shorter than answers can be, as only the end of a chain needs to be.
-    scant: bool,
-    /// Answers in a row that brought nothing new.
-    stale: u32,
-    /// The last header it sent and its height.
-    last: Option<(u32, BlockHash)>,
-}
-
-impl Source {
-    const fn deadline(&self) -> Option<Duration> {
-        match self.state {
-            State::Asked(at) => Some(at.saturating_add(ANSWER_WITHIN.saturating_mul(1 << self.silences))),
-            State::Waiting | State::Done => None,
-        }
-    }
-
-    /// Returns from when on its answer is late.
-    const fn late_at(&self) -> Option<Duration> {
-        match self.state {
-            State::Asked(at) => Some(at.saturating_add(LATE_AFTER)),
-            State::Waiting | State::Done => None,
-        }
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// One peer is asked for what follows.
+    Climb,
+    /// Several are asked whether they have more.
+    Survey,
 }
 
 /// The headers of a chain, gathered from several peers.
 ///
 /// # Security
 /// What a peer sends is kept only if it links and its work has been checked; branches beside the best chain are bounded by
-/// [`savanna_chain::MAX_SIDE_HEADERS`]. A peer that answers with what is known must still climb with every answer, and may do so
-/// a few times only, so none can keep us busy for ever.
+/// [`savanna_chain::MAX_SIDE_HEADERS`]. Rounds that bring nothing new are counted, so nobody can keep us busy for ever; and the
+/// end is believed only of several peers (eclipse by a lagging or lying peer), as far as there are several.
 #[derive(Debug)]
-pub struct Headers<P> {
+pub struct Headers {
     chain: HeaderChain,
     until: Option<u32>,
-    sources: BTreeMap<P, Source>,
-    actions: VecDeque<HeaderAction<P>>,
+    state: State,
+    stage: Stage,
+    /// How many peers a survey asks.
+    probes: usize,
+    /// The last header that each peer sent, and its height.
+    ends: BTreeMap<PeerId, (u32, BlockHash)>,
+    idle_rounds: u32,
+    failures: u32,
+    /// When the first of the questions was asked that nobody has answered since.
+    silent_since: Option<Duration>,
+    refused: bool,
+    accepted: bool,
+    actions: VecDeque<HeaderAction>,
 }
 
-impl<P: Copy + Ord> Headers<P> {
+impl Headers {
     /// Begins with what is known of the chain; nothing is asked for beyond `until`.
     #[must_use]
     pub const fn new(chain: HeaderChain, until: Option<u32>) -> Self {
-        Self { chain, until, sources: BTreeMap::new(), actions: VecDeque::new() }
+        Self {
+            chain,
+            until,
+            state: State::Waiting(Duration::ZERO),
+            stage: Stage::Climb,
+            probes: MAX_PROBES,
+            ends: BTreeMap::new(),
+            idle_rounds: 0,
+            failures: 0,
+            silent_since: None,
+            refused: false,
+            accepted: false,
+            actions: VecDeque::new(),
+        }
     }
 
     /// Returns the chain.
@@ -144,25 +157,120 @@ impl<P: Copy + Ord> Headers<P> {
         &self.chain
     }
 
-    /// Takes a peer in.
-    pub fn handle_joined(&mut self, peer: P) {
-        self.sources.insert(peer, Source { state: State::Waiting, silences: 0, scant: false, stale: 0, last: None });
+    /// Returns whether nobody who was asked has anything that we lack.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
     }
 
-    /// Forgets a peer.
-    pub fn handle_left(&mut self, peer: P) {
-        self.sources.remove(&peer);
+    /// Returns whether all headers that came so far were refused.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        self.refused && !self.accepted
     }
 
-    /// Takes checked headers, oldest first, in answer to a question.
-    pub fn handle_headers(&mut self, peer: P, headers: &[(BlockHeader, BlockHash)]) -> Change {
+    /// Returns whether questions have gone unanswered for [`SILENT_AFTER`].
+    #[must_use]
+    pub fn is_silent(&self, now: Duration) -> bool {
+        self.silent_since.is_some_and(|since| now >= since + SILENT_AFTER)
+    }
+
+    /// Takes the answers to the question.
+    pub fn handle_answers(&mut self, answers: &[Answer], now: Duration) -> Change {
         let mut change = Change::default();
-        let Some(source) = self.sources.get_mut(&peer) else { return change };
-        if !matches!(source.state, State::Asked(_)) {
+        if !matches!(self.state, State::Asked(_)) {
             return change;
         }
-        source.silences = 0;
-        source.state = State::Done;
+        let mut ends = Vec::new();
+        for answer in answers {
+            let peer = answer.peer;
+            match self.take(answer, &mut change) {
+                Ok(end) => ends.push(end),
+                Err(fault) => {
+                    self.refused |= fault == HeaderFault::Invalid;
+                    self.ends.remove(&peer);
+                    self.actions.push_back(HeaderAction::Report { peer, fault });
+                }
+            }
+        }
+        if ends.is_empty() {
+            self.rest(now);
+            return change;
+        }
+        (self.accepted, self.failures, self.silent_since) = (true, 0, None);
+        self.go_on(&ends, change.new > 0, now);
+        change
+    }
+
+    /// Takes the news that nobody answered: not in time, or because there was nobody, or nobody any more.
+    ///
+    /// # Security
+    /// Only an answer ends a silence. A peer that leaves and comes back, silent each time, does not begin it anew.
+    pub fn handle_failed(&mut self, now: Duration) {
+        if let State::Asked(since) = self.state {
+            self.silent_since.get_or_insert(since);
+            self.rest(now);
+        }
+    }
+
+    /// Asks fewer peers where several do not answer together.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        if self.survey_ends().is_some_and(|at| at <= now) {
+            // Whoever is silent comes last when fewer are chosen.
+            self.probes = self.probes.div_ceil(2);
+            self.state = State::Waiting(now);
+        }
+    }
+
+    /// Asks anew whether anybody has more.
+    pub fn ask_again(&mut self, now: Duration) {
+        self.ends.clear();
+        self.idle_rounds = 0;
+        self.probes = MAX_PROBES.min(self.probes * 2);
+        (self.stage, self.state) = (Stage::Survey, State::Waiting(now));
+    }
+
+    /// Returns the next thing to be done.
+    pub fn poll_action(&mut self, now: Duration) -> Option<HeaderAction> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        let State::Waiting(at) = self.state else { return None };
+        if at > now {
+            return None;
+        }
+        self.state = State::Asked(now);
+        let peers = match self.stage {
+            Stage::Climb => 1,
+            Stage::Survey => self.probes,
+        };
+        Some(HeaderAction::Ask { peers, locator: self.locator() })
+    }
+
+    /// Returns when [`Self::handle_timeout`] or [`Self::poll_action`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let waiting = if let State::Waiting(at) = self.state { Some(at) } else { None };
+        waiting.or_else(|| self.survey_ends())
+    }
+
+    fn rest(&mut self, now: Duration) {
+        self.state = State::Waiting(now + FIRST_REST * (1 << self.failures.min(MAX_DOUBLINGS)));
+        self.failures += 1;
+    }
+
+    fn survey_ends(&self) -> Option<Duration> {
+        match (self.state, self.stage) {
+            (State::Asked(since), Stage::Survey) if self.probes > 1 => Some(since + ANSWERS_WITHIN),
+            (State::Asked(_) | State::Waiting(_) | State::Done, Stage::Survey | Stage::Climb) => None,
+        }
+    }
+
+    /// Puts a peer's headers into the tree.
+    fn take(&mut self, answer: &Answer, change: &mut Change) -> Result<End, HeaderFault> {
+        let peer = answer.peer;
+        let headers = answer.headers.as_ref().map_err(|_| HeaderFault::Invalid)?;
+        let mut is_new = false;
         for (header, hash) in headers {
             match self.chain.insert(header, *hash) {
                 Ok(Inserted::Known) => continue,
@@ -170,157 +278,94 @@ impl<P: Copy + Ord> Headers<P> {
                 Ok(Inserted::NewBest { fork_height, .. }) => {
                     change.fork = Some(change.fork.map_or(fork_height, |fork| fork.min(fork_height)));
                 }
-                Err(HeaderError::LowWork) => {
-                    self.expel(peer, HeaderFault::LowWork);
-                    return change;
-                }
-                Err(_) => {
-                    self.expel(peer, HeaderFault::Invalid);
-                    return change;
-                }
+                Err(HeaderError::LowWork) => return Err(HeaderFault::LowWork),
+                Err(_) => return Err(HeaderFault::Invalid),
             }
+            is_new = true;
             change.new += 1;
         }
-        source.scant = headers.len() < MAX_HEADERS;
-        source.stale = if change.new == 0 { source.stale + 1 } else { 0 };
-        self.follow(peer, headers.last().map(|(_, hash)| *hash));
-        change
-    }
-
-    /// Takes the news that a peer's headers were refused before they came here.
-    pub fn handle_invalid(&mut self, peer: P) {
-        if self.sources.contains_key(&peer) {
-            self.expel(peer, HeaderFault::Invalid);
+        let is_full = headers.len() >= MAX_HEADERS;
+        if let Some((_, hash)) = headers.last() {
+            self.note_end(peer, *hash, is_new)?;
         }
-    }
-
-    /// Takes the news that a question ended without an answer although its peer is still there.
-    pub fn handle_failed(&mut self, peer: P) {
-        let Some(source) = self.sources.get_mut(&peer) else { return };
-        source.silences += 1;
-        source.state = State::Waiting;
-        if source.silences >= MAX_SILENCES {
-            self.expel(peer, HeaderFault::Silent);
+        if !is_full {
+            self.part_if_low(peer)?;
         }
+        Ok(End { hash: headers.last().map(|(_, hash)| *hash), is_full, is_new })
     }
 
-    /// Gives up on whatever is late.
-    pub fn handle_timeout(&mut self, now: Duration) {
-        let late = self.sources.iter().filter(|(_, source)| source.deadline().is_some_and(|at| at <= now));
-        let late: Vec<P> = late.map(|(&peer, _)| peer).collect();
-        for peer in late {
-            self.actions.push_back(HeaderAction::Cancel(peer));
-            self.handle_failed(peer);
+    /// Remembers how far a peer's chain is known. It has to climb.
+    fn note_end(&mut self, peer: PeerId, hash: BlockHash, is_new: bool) -> Result<(), HeaderFault> {
+        let Some((height, _)) = self.chain.ancestors(hash).next() else { return Ok(()) };
+        let before = self.ends.insert(peer, (height, hash));
+        if self.ends.len() > MAX_KNOWN_ENDS {
+            self.ends.pop_first();
         }
+        let is_loop = !is_new && before.is_some_and(|(before, _)| height <= before);
+        if is_loop { Err(HeaderFault::Looping) } else { Ok(()) }
     }
 
-    /// Asks every peer anew, once all have said that they have nothing more.
-    pub fn ask_again(&mut self) {
-        for source in self.sources.values_mut() {
-            source.state = State::Waiting;
-            source.stale = 0;
-            source.last = None;
+    /// Refuses a peer that has told all it has, if that is a branch of less work which parts from ours deep below the tip.
+    fn part_if_low(&self, peer: PeerId) -> Result<(), HeaderFault> {
+        let Some(&(_, last)) = self.ends.get(&peer) else { return Ok(()) };
+        if self.chain.height_of(last).is_some() {
+            return Ok(());
         }
-    }
-
-    /// Returns whether every peer has said that it has nothing that we lack. One that is silent holds up nobody.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        let done = |source: &Source| source.state == State::Done;
-        self.sources.values().any(done) && self.sources.values().all(|source| done(source) || source.silences > 0)
-    }
-
-    /// Returns the next thing to be done.
-    pub fn poll_action(&mut self, now: Duration) -> Option<HeaderAction<P>> {
-        if let Some(action) = self.actions.pop_front() {
-            return Some(action);
-        }
-        let (&peer, source) = self
-            .sources
-            .iter()
-            .filter(|(_, source)| source.state == State::Waiting && self.may_ask(source, now))
-            .min_by_key(|(_, source)| (source.silences, Reverse(source.last.map(|(height, _)| height))))?;
-        let locator = self.locator(source.last);
-        if let Some(source) = self.sources.get_mut(&peer) {
-            source.state = State::Asked(now);
-        }
-        Some(HeaderAction::Ask { peer, locator })
-    }
-
-    /// Returns whether a question would bring more than what another peer is just sending.
-    ///
-    /// One peer at a time is followed along its chain, the one that has led us highest. Once somebody has told all, the others
-    /// are only asked whether they have more, which they can be together.
-    ///
-    /// # Security
-    /// Against a leader that answers just in time, or a few headers at a time (stalling): whoever is late or scant holds up
-    /// nobody.
-    fn may_ask(&self, source: &Source, now: Duration) -> bool {
-        let is_slow = |other: &Source| other.scant || other.late_at().is_some_and(|at| at <= now);
-        let asked = || self.sources.values().filter(|other| matches!(other.state, State::Asked(_)));
-        let someone_is_done = self.sources.values().any(|other| other.state == State::Done);
-        match source.last {
-            None => asked().count() < MAX_PROBES && (someone_is_done || asked().all(is_slow)),
-            Some(_) => asked().all(|other| other.last.is_none() || is_slow(other)),
-        }
-    }
-
-    /// Returns the locator for a peer that sent `last` as the last header so far.
-    ///
-    /// Peers go on from the first hash they know, so that header stands where its height belongs, or first if it is on a branch
-    /// of its own.
-    fn locator(&self, last: Option<(u32, BlockHash)>) -> Vec<BlockHash> {
-        let mut locator = self.chain.locator();
-        if let Some((height, hash)) = last {
-            let is_below = |other: &BlockHash| self.chain.height_of(*other).is_some_and(|other| other <= height);
-            let on_best = self.chain.height_of(hash).is_some();
-            let place = if on_best { locator.iter().position(is_below).unwrap_or(0) } else { 0 };
-            if locator.get(place) != Some(&hash) {
-                locator.insert(place, hash);
-            }
-        }
-        if locator.len() > MAX_LOCATOR {
-            // The genesis block is what every peer shares, so it stays whatever else has to go.
-            locator.remove(MAX_LOCATOR - 1);
-        }
-        locator
-    }
-
-    /// Returns when [`Self::handle_timeout`] or [`Self::poll_action`] has something to do that no answer brings about, once
-    /// both have been called at `now`.
-    #[must_use]
-    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        let late = self.sources.values().filter_map(Source::late_at).filter(|&at| at > now);
-        self.sources.values().filter_map(Source::deadline).chain(late).min()
-    }
-
-    /// Decides whether a peer whose answer ended with `last` is asked on.
-    fn follow(&mut self, peer: P, last: Option<BlockHash>) {
-        let Some(hash) = last else { return self.part_if_low(peer) };
-        let Some((height, _)) = self.chain.ancestors(hash).next() else { return };
-        let Some(source) = self.sources.get_mut(&peer) else { return };
-        if source.last.is_some_and(|(before, _)| height <= before) {
-            return self.expel(peer, HeaderFault::Looping);
-        }
-        source.last = Some((height, hash));
-        let enough = self.until.is_some_and(|until| height >= until);
-        let is_stale = source.stale >= MAX_STALE;
-        source.state = if enough || is_stale { State::Done } else { State::Waiting };
-    }
-
-    /// Lets go of a peer that has said all it has, if that is a branch of less work which parts from ours deep below the tip.
-    fn part_if_low(&mut self, peer: P) {
-        let Some((_, last)) = self.sources.get(&peer).and_then(|source| source.last) else { return };
         let fork = self.chain.ancestors(last).find(|(_, entry)| self.chain.height_of(entry.hash).is_some());
-        let on_best = self.chain.height_of(last).is_some();
         let (tip, _) = self.chain.tip();
-        if !on_best && fork.is_none_or(|(height, _)| height + MAX_FORK_DEPTH < tip) {
-            self.expel(peer, HeaderFault::LowWork);
-        }
+        let is_low = fork.is_none_or(|(height, _)| height + MAX_FORK_DEPTH < tip);
+        if is_low { Err(HeaderFault::LowWork) } else { Ok(()) }
     }
 
-    fn expel(&mut self, peer: P, fault: HeaderFault) {
-        self.sources.remove(&peer);
-        self.actions.push_back(HeaderAction::Disconnect { peer, fault });
+    /// Decides what to ask next.
+    fn go_on(&mut self, ends: &[End], is_new: bool, now: Duration) {
+        let (height, tip) = self.chain.tip();
+        let is_enough = self.until.is_some_and(|until| height >= until);
+        let is_beside = |end: &End| end.hash.is_some_and(|hash| self.chain.height_of(hash).is_none());
+        let is_open = |end: &End| {
+            if is_enough { end.is_full && is_beside(end) } else { end.is_full || end.is_new }
+        };
+        let is_climbing = ends.iter().any(|end| end.is_full && end.hash == Some(tip)) && !is_enough;
+        let is_open = ends.iter().any(is_open);
+        self.idle_rounds = if is_new { 0 } else { self.idle_rounds + 1 };
+        let is_over = self.stage == Stage::Survey && (!is_open || self.idle_rounds > MAX_IDLE_ROUNDS);
+        self.stage = if is_climbing { Stage::Climb } else { Stage::Survey };
+        self.state = if is_over { State::Done } else { State::Waiting(now) };
     }
+
+    /// Returns a locator by which each peer goes on from where its answers left off.
+    ///
+    /// A peer goes on from the first hash that it knows. So all that peers have sent last stands where its height belongs. And
+    /// where a peer's chain leaves ours between two hashes, the room that is left narrows the gap.
+    fn locator(&self) -> Vec<BlockHash> {
+        let (tip, _) = self.chain.tip();
+        let hashes = self.chain.locator().into_iter();
+        let mut points: Vec<(u32, BlockHash)> =
+            hashes.filter_map(|hash| Some((self.chain.height_of(hash)?, hash))).collect();
+        points.extend(self.ends.values());
+        let below = |&&(height, hash): &&(u32, BlockHash)| height < tip && self.chain.height_of(hash).is_some();
+        if let Some(&(low, _)) = self.ends.values().filter(below).min() {
+            let room = MAX_LOCATOR.saturating_sub(points.len());
+            let step = usize::try_from(tip - low).unwrap_or(usize::MAX) / (room + 1);
+            let between = (low..tip).step_by(step.max(1)).skip(1).take(room);
+            points.extend(between.filter_map(|height| Some((height, self.chain.hash_at(height)?))));
+        }
+        points.sort_unstable_by_key(|&point| Reverse(point));
+        points.dedup();
+        // The root is what every peer shares, so it stays whatever else has to go.
+        while points.len() > MAX_LOCATOR {
+            points.remove(MAX_LOCATOR - 1);
+        }
+        points.into_iter().map(|(_, hash)| hash).collect()
+    }
+}
+
+/// What one answer leaves to be asked.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Its last header.
+    hash: Option<BlockHash>,
+    /// It has as many headers as an answer holds: there may be more.
+    is_full: bool,
+    is_new: bool,
 }

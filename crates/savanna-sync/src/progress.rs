@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
+use savanna_net::PeerId;
 use savanna_wire::BlockHash;
 
-use crate::download::Fault;
 use crate::headers::HeaderFault;
 
-/// Why a peer takes part no more.
+/// What a peer was blamed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// Its connection ended.
-    Closed,
-    /// It failed as a source of blocks.
-    Blocks(Fault),
-    /// It failed as a source of headers.
+pub enum Fault {
+    /// It sent a block whose body is not what its header commits to.
+    WrongBody,
+    /// Something was wrong with its headers.
     Headers(HeaderFault),
 }
 
 /// Something that happened on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Progress<Id> {
+pub enum Progress {
     /// The chain of headers has grown.
     Headers {
         /// The height of its last header.
@@ -43,12 +41,12 @@ pub enum Progress<Id> {
         /// How many bytes they have.
         bytes: u64,
     },
-    /// A peer takes part no more.
-    PeerGone {
+    /// A peer was blamed. Told once of each.
+    Reported {
         /// Which.
-        peer: Id,
-        /// Why.
-        why: Gone,
+        peer: PeerId,
+        /// What for.
+        why: Fault,
     },
 }
 
@@ -65,9 +63,9 @@ pub struct Summary {
     pub bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// How many peers answered and were not let go of for a fault.
+    /// How many peers gave headers or blocks and were not blamed. One that was connected twice counts twice.
     pub peers: usize,
-    /// How many blocks were asked for again because a peer sent a wrong one, stalled, or went.
+    /// How many times a block was asked for again because it came with a wrong body, or not in time, or found no room.
     pub refetched: u64,
 }
 

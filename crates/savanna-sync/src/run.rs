@@ -1,23 +1,23 @@
-//! Joins the state machines to peers, a clock and a disk.
+//! Joins the state machines to the network, a clock and a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{AbortHandle, Abortable, BoxFuture, abortable};
+use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
 use savanna_chain::HeaderChain;
-use savanna_peer::{CloseReason, LocalReason, Offence, Request, RequestError, Response};
+use savanna_net::PeerId;
+use savanna_peer::Offence;
+use savanna_peerset::Fetched;
 use savanna_store::Tip;
-use savanna_wire::{BlockHash, BlockHeader, Network};
+use savanna_wire::{BlockHash, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tower::Service;
 
-use crate::download::{Action, Answer, AskId, Download, Fault, Limits};
-use crate::headers::{HeaderAction, HeaderFault, Headers};
-use crate::{Gone, Peer, Progress, Store, Summary, SyncError};
+use crate::download::{Action, Arrival, AskId, Download, Limits};
+use crate::headers::{Answer, HeaderAction, Headers};
+use crate::{Fault, Progress, Source, Store, Summary, SyncError};
 
 mod ask;
 mod disk;
@@ -26,25 +26,37 @@ mod goal;
 #[cfg(test)]
 mod tests;
 
-use ask::{Event, fetch, find_headers, off_thread};
+use ask::{Event, Flow, check, find_headers, off_thread};
 use disk::{Disk, Written, restore, write};
+use goal::Company;
 
 /// How many bytes one write to the store holds, about.
 const RUN_BYTES: usize = 8 * 1024 * 1024;
 
 /// What to fetch and how.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The height to stop at; without one, the tip of the chain with the most work.
     pub until: Option<u32>,
     /// How much may be under way at once.
     pub limits: Limits,
+    /// How long there may be no peer before the first.
+    pub first_peer_within: Duration,
+    /// How long there may be no peer later.
+    pub next_peer_within: Duration,
 }
 
-/// Fetches the chain with the most work from `peers` into `store`, and returns once it is there, checked and durable.
+impl Default for Options {
+    fn default() -> Self {
+        let (first_peer_within, next_peer_within) = (Duration::from_secs(10), Duration::from_secs(30));
+        Self { until: None, limits: Limits::default(), first_peer_within, next_peer_within }
+    }
+}
+
+/// Fetches the chain with the most work from `source` into `store`, and returns once it is there, checked and durable.
 ///
-/// It goes on from what the store holds, and cuts that back to the fork if another branch has more work. Peers that misbehave
-/// or stall are closed; the others stay open. `progress` is told what happens, and must not block.
+/// It goes on from what the store holds, and cuts that back to the fork if another branch has more work. Peers that give
+/// what is wrong are reported to the source. `progress` is told what happens, and must not block.
 ///
 /// # Errors
 /// [`SyncError`]. What was stored is made durable then, too, unless it is the store that failed.
@@ -54,25 +66,18 @@ pub struct Options {
 /// most some 128 MiB, may be lost if the machine stops, and none if only the program does.
 ///
 /// # Security
-/// Every peer is asked for its chain before the end is believed, so that one that withholds blocks (eclipse by a lagging or
-/// lying peer) is outweighed by any honest one.
-pub async fn sync<Id, S, T, F>(
-    peers: Vec<Peer<Id, S>>,
-    store: Arc<T>,
-    options: Options,
-    progress: F,
-) -> Result<Summary, SyncError>
+/// Several peers are asked for their chains before the end is believed, so that one that withholds blocks (eclipse by a lagging
+/// or lying peer) is outweighed by any honest one.
+pub async fn sync<N, T, F>(source: N, store: Arc<T>, options: Options, progress: F) -> Result<Summary, SyncError>
 where
-    Id: Copy + Ord + Debug + Send + 'static,
-    S: Service<Request, Response = Response, Error = RequestError> + Clone + Send + 'static,
-    S::Future: Send,
+    N: Source,
     T: Store,
-    F: FnMut(Progress<Id>),
+    F: FnMut(Progress),
 {
     let started = Instant::now();
     let restored = Arc::clone(&store);
     let chain = off_thread(move || restore(restored.as_ref())).await??;
-    let mut run = Run::new(peers, store, chain, options, started, progress);
+    let mut run = Run::new(source, store, chain, options, started, progress);
     let result = run.drive().await;
     let flushed = run.flush().await;
     let tip = result?;
@@ -80,115 +85,100 @@ where
     Ok(run.summary(tip))
 }
 
-struct Run<Id, S, T, F> {
+struct Run<N, T, F> {
     started: Instant,
     network: Network,
     until: Option<u32>,
+    source: N,
+    company: Company,
     store: Arc<T>,
-    peers: BTreeMap<Id, Peer<Id, S>>,
-    headers: Headers<Id>,
-    download: Download<Id>,
-    events: FuturesUnordered<BoxFuture<'static, Event<Id>>>,
-    asks: BTreeMap<AskId, AbortHandle>,
-    header_asks: BTreeMap<Id, AbortHandle>,
-    /// When all peers were last asked for their tips.
+    headers: Headers,
+    download: Download,
+    events: FuturesUnordered<BoxFuture<'static, Event>>,
+    flows: BTreeMap<AskId, AbortHandle>,
+    header_ask: Option<AbortHandle>,
+    /// When several peers were last asked for their tips.
     round_at: Duration,
     /// Whether anything has come since.
     moved: bool,
     disk: Disk,
     blocks: u64,
     bytes: u64,
-    /// Peers that answered, but for those let go of.
-    answered: BTreeSet<Id>,
-    /// How many peers went, and how many of them because of invalid headers.
-    gone: (usize, usize),
+    /// Peers that gave something, but for those reported.
+    answered: BTreeSet<PeerId>,
+    reported: BTreeSet<PeerId>,
     progress: F,
 }
 
-impl<Id, S, T, F> Run<Id, S, T, F>
+impl<N, T, F> Run<N, T, F>
 where
-    Id: Copy + Ord + Debug + Send + 'static,
-    S: Service<Request, Response = Response, Error = RequestError> + Clone + Send + 'static,
-    S::Future: Send,
+    N: Source,
     T: Store,
-    F: FnMut(Progress<Id>),
+    F: FnMut(Progress),
 {
-    fn new(
-        peers: Vec<Peer<Id, S>>,
-        store: Arc<T>,
-        chain: HeaderChain,
-        options: Options,
-        started: Instant,
-        progress: F,
-    ) -> Self {
+    fn new(source: N, store: Arc<T>, chain: HeaderChain, options: Options, started: Instant, progress: F) -> Self {
         let tip = store.tip();
         let first = tip.map_or(0, |tip| tip.height + 1);
-        let mut run = Self {
+        Self {
             started,
             network: store.network(),
             until: options.until,
+            source,
+            company: Company::new(&options),
             store,
-            peers: peers.into_iter().map(|peer| (peer.id, peer)).collect(),
             headers: Headers::new(chain, options.until),
             download: Download::new(first, options.limits),
             events: FuturesUnordered::new(),
-            asks: BTreeMap::new(),
-            header_asks: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            header_ask: None,
             round_at: Duration::ZERO,
             moved: false,
             disk: Disk::new(tip),
             blocks: 0,
             bytes: 0,
             answered: BTreeSet::new(),
-            gone: (0, 0),
+            reported: BTreeSet::new(),
             progress,
-        };
-        for &id in run.peers.keys() {
-            run.headers.handle_joined(id);
-            run.download.handle_joined(id);
         }
-        run
     }
 
     /// Runs to the goal, and returns the store's tip there.
     async fn drive(&mut self) -> Result<Tip, SyncError> {
         loop {
             let now = self.now();
+            self.company.look(self.source.peers(), now);
             self.headers.handle_timeout(now);
             self.download.handle_timeout(now);
             self.ask_for_headers(now);
             self.feed();
-            self.ask_for_blocks(now);
+            self.ask_for_blocks();
             self.write(now);
             if let Some(tip) = self.outcome(now)? {
                 return Ok(tip);
             }
-            let deadlines = [self.headers.poll_timeout(now), self.download.poll_timeout(now), self.disk.poll_timeout()];
-            let deadline = deadlines.into_iter().flatten().min().map(|at| self.started + at);
-            if let Some(event) = self.next_event(deadline).await? {
+            let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(), self.disk.poll_timeout()];
+            let deadline = deadlines.into_iter().flatten().fold(self.company.look_again_at(now), Duration::min);
+            if let Some(event) = self.next_event(self.started + deadline).await {
                 self.handle(event)?;
             }
         }
     }
 
     /// Waits for something to happen, or for the deadline.
-    async fn next_event(&mut self, deadline: Option<Instant>) -> Result<Option<Event<Id>>, SyncError> {
-        match (self.events.is_empty(), deadline) {
-            (false, Some(at)) => Ok(timeout_at(at, self.events.next()).await.ok().flatten()),
-            (false, None) => Ok(self.events.next().await),
-            (true, Some(at)) => {
-                sleep_until(at).await;
-                Ok(None)
-            }
-            // Nothing is under way only if nothing is left to be done, which the outcome has ruled out.
-            (true, None) => Err(SyncError::Interrupted),
+    async fn next_event(&mut self, deadline: Instant) -> Option<Event> {
+        if self.events.is_empty() {
+            sleep_until(deadline).await;
+            return None;
         }
+        timeout_at(deadline, self.events.next()).await.ok().flatten()
     }
 
-    fn handle(&mut self, event: Event<Id>) -> Result<(), SyncError> {
+    fn handle(&mut self, event: Event) -> Result<(), SyncError> {
         match event {
-            Event::Answer { ask, peer, at, result } => self.handle_answer(ask, peer, at, result),
-            Event::Headers { peer, result } => self.handle_headers(peer, result),
+            Event::Came { ask, fetched, flow } => self.handle_came(ask, fetched, flow),
+            Event::Arrived { ask, arrivals } => self.handle_arrivals(ask, arrivals),
+            Event::Headers(Ok(answers)) => self.handle_headers(&answers),
+            Event::Headers(Err(_)) => self.headers.handle_failed(self.now()),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
             Event::Nothing => {}
@@ -196,30 +186,27 @@ where
         Ok(())
     }
 
-    fn handle_answer(&mut self, ask: AskId, peer: Id, at: Instant, result: Result<Answer, RequestError>) {
-        self.asks.remove(&ask);
-        match result {
-            Ok(answer) => {
-                if answer.found.iter().any(|(_, verdict)| verdict.is_ok()) {
-                    self.answered.insert(peer);
-                }
-                self.download.handle_answer(ask, answer, at.duration_since(self.started));
-            }
-            Err(RequestError::TimedOut) => self.download.handle_failed(ask, self.now()),
-            Err(_) => self.remove(peer, Gone::Closed),
+    fn handle_came(&mut self, ask: AskId, fetched: Vec<(u32, Fetched)>, flow: Option<Flow>) {
+        match flow {
+            Some(flow) => self.events.push(Box::pin(flow.next())),
+            None => drop(self.flows.remove(&ask)),
+        }
+        if !fetched.is_empty() {
+            self.events.push(Box::pin(check(self.network, ask, fetched)));
         }
     }
 
-    fn handle_headers(&mut self, peer: Id, result: Result<Option<Vec<(BlockHeader, BlockHash)>>, RequestError>) {
-        self.header_asks.remove(&peer);
-        let headers = match result {
-            Ok(Some(headers)) => headers,
-            Ok(None) => return self.headers.handle_invalid(peer),
-            Err(RequestError::TimedOut) => return self.headers.handle_failed(peer),
-            Err(_) => return self.remove(peer, Gone::Closed),
-        };
-        let change = self.headers.handle_headers(peer, &headers);
-        self.answered.insert(peer);
+    fn handle_arrivals(&mut self, ask: AskId, arrivals: Vec<Arrival>) {
+        let good = arrivals.iter().filter_map(|arrival| arrival.result.as_ref().ok());
+        let good = good.filter(|delivery| delivery.verdict.is_ok()).map(|delivery| delivery.peer);
+        self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
+        self.download.handle_arrivals(ask, arrivals, self.now());
+    }
+
+    fn handle_headers(&mut self, answers: &[Answer]) {
+        let change = self.headers.handle_answers(answers, self.now());
+        let good = answers.iter().filter(|answer| answer.headers.is_ok()).map(|answer| answer.peer);
+        self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
         if change.new > 0 {
             self.moved = true;
             let (height, _) = self.headers.chain().tip();
@@ -254,24 +241,19 @@ where
     fn ask_for_headers(&mut self, now: Duration) {
         while let Some(action) = self.headers.poll_action(now) {
             match action {
-                HeaderAction::Ask { peer, locator } => self.find_headers(peer, locator),
-                HeaderAction::Cancel(peer) => self.cancel_headers(peer),
-                HeaderAction::Disconnect { peer, fault } => self.remove(peer, Gone::Headers(fault)),
+                HeaderAction::Ask { peers, locator } => self.find_headers(peers, locator),
+                HeaderAction::Report { peer, fault } => self.report(peer, Fault::Headers(fault)),
             }
         }
     }
 
-    fn find_headers(&mut self, peer: Id, locator: Vec<BlockHash>) {
-        let Some(asked) = self.peers.get(&peer) else { return };
-        let (answer, abort) = abortable(find_headers(peer, asked.service.clone(), self.network, locator));
-        self.header_asks.insert(peer, abort);
-        self.watch(answer);
-    }
-
-    fn cancel_headers(&mut self, peer: Id) {
-        if let Some(abort) = self.header_asks.remove(&peer) {
-            abort.abort();
+    fn find_headers(&mut self, peers: usize, locator: Vec<BlockHash>) {
+        let answers = self.source.find_headers(locator, peers);
+        let (event, abort) = abortable(find_headers(self.network, answers));
+        if let Some(before) = self.header_ask.replace(abort) {
+            before.abort();
         }
+        self.events.push(Box::pin(async { event.await.unwrap_or(Event::Nothing) }));
     }
 
     /// Tells the download what to fetch next, as far as it has room and the chain is known.
@@ -284,29 +266,25 @@ where
         self.download.extend((first..end).map_while(|height| chain.hash_at(height)));
     }
 
-    fn ask_for_blocks(&mut self, now: Duration) {
-        while let Some(action) = self.download.poll_action(now) {
+    fn ask_for_blocks(&mut self) {
+        while let Some(action) = self.download.poll_action() {
             match action {
-                Action::Ask { peer, ask, blocks } => self.fetch(peer, ask, blocks),
+                Action::Ask { ask, blocks } => self.fetch(ask, &blocks),
                 Action::Cancel(ask) => {
-                    if let Some(abort) = self.asks.remove(&ask) {
+                    if let Some(abort) = self.flows.remove(&ask) {
                         abort.abort();
                     }
                 }
-                Action::Disconnect { peer, fault } => self.remove(peer, Gone::Blocks(fault)),
+                Action::Report(peer) => self.report(peer, Fault::WrongBody),
             }
         }
     }
 
-    fn fetch(&mut self, peer: Id, ask: AskId, blocks: Vec<(u32, BlockHash)>) {
-        let Some(asked) = self.peers.get(&peer) else { return };
-        let (answer, abort) = abortable(fetch(peer, asked.service.clone(), self.network, ask, blocks));
-        self.asks.insert(ask, abort);
-        self.watch(answer);
-    }
-
-    fn watch(&self, answer: Abortable<impl Future<Output = Event<Id>> + Send + 'static>) {
-        self.events.push(Box::pin(async { answer.await.unwrap_or(Event::Nothing) }));
+    fn fetch(&mut self, ask: AskId, blocks: &[(u32, BlockHash)]) {
+        let fetched = self.source.blocks(blocks.iter().map(|&(_, hash)| hash).collect());
+        let (flow, abort) = Flow::new(ask, blocks, fetched);
+        self.flows.insert(ask, abort);
+        self.events.push(Box::pin(flow.next()));
     }
 
     /// Hands the next blocks to the disk.
@@ -319,26 +297,12 @@ where
         }));
     }
 
-    fn remove(&mut self, id: Id, why: Gone) {
-        let Some(peer) = self.peers.remove(&id) else { return };
-        self.headers.handle_left(id);
-        self.download.handle_left(id);
-        self.cancel_headers(id);
-        match why {
-            Gone::Closed => {}
-            Gone::Headers(HeaderFault::Invalid | HeaderFault::Looping) | Gone::Blocks(Fault::WrongBody) => {
-                (peer.close)(CloseReason::Misbehaved(Offence::InvalidAnswer));
-            }
-            Gone::Headers(HeaderFault::LowWork | HeaderFault::Silent) | Gone::Blocks(Fault::Stalled) => {
-                (peer.close)(CloseReason::Local(LocalReason::Evicted));
-            }
+    fn report(&mut self, peer: PeerId, why: Fault) {
+        self.answered.remove(&peer);
+        if self.reported.insert(peer) {
+            self.source.report(peer, Offence::InvalidAnswer);
+            (self.progress)(Progress::Reported { peer, why });
         }
-        if why != Gone::Closed {
-            self.answered.remove(&id);
-        }
-        self.gone.0 += 1;
-        self.gone.1 += usize::from(why == Gone::Headers(HeaderFault::Invalid));
-        (self.progress)(Progress::PeerGone { peer: id, why });
     }
 
     async fn flush(&mut self) -> Result<(), SyncError> {

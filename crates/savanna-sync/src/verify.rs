@@ -2,16 +2,15 @@
 //!
 //! They are meant for threads that may be busy for some milliseconds, never for the async ones.
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::thread;
 
 use savanna_chain::{ProofOfWork, WorkError, check_body, check_work};
-use savanna_peer::{Missing, Partial};
-use savanna_wire::{Block, BlockHash, BlockHeader, Network};
+use savanna_peerset::Fetched;
+use savanna_wire::{BlockHash, BlockHeader, Network};
 use thiserror::Error;
 
-use crate::download::Answer;
+use crate::download::{Arrival, Delivery};
 
 /// The fewest headers that are worth a thread.
 const LEAST_SHARE: usize = 16;
@@ -88,17 +87,15 @@ fn check_share(network: Network, part: &[(BlockHeader, BlockHash)], first: usize
     Ok(())
 }
 
-/// Checks each body of an answer against its header, at the height at which it was asked for.
-///
-/// Blocks that were not asked for are left out unchecked, as they have no height.
+/// Checks each body against its header, at the height at which it was asked for.
 #[must_use]
-pub fn bodies(network: Network, asked: &[(u32, BlockHash)], answer: Partial<Block, BlockHash>) -> Answer {
-    let heights: BTreeMap<BlockHash, u32> = asked.iter().map(|&(height, hash)| (hash, height)).collect();
-    let check = |block: Block| {
-        let height = *heights.get(&block.hash())?;
-        let verdict = check_body(network, height, &block).map(drop);
-        Some((block, verdict))
+pub fn bodies(network: Network, fetched: Vec<(u32, Fetched)>) -> Vec<Arrival> {
+    let check = |(height, fetched): (u32, Fetched)| {
+        let result = fetched.result.map(|(peer, block)| {
+            let verdict = check_body(network, height, &block).map(drop);
+            Delivery { peer, block, verdict }
+        });
+        Arrival { hash: fetched.hash, result }
     };
-    let missing: Vec<(BlockHash, Missing)> = answer.missing;
-    Answer { found: answer.found.into_iter().filter_map(check).collect(), missing }
+    fetched.into_iter().map(check).collect()
 }

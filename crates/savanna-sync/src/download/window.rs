@@ -1,7 +1,9 @@
 //! The part of the chain that is being fetched: from the lowest block not handed over to as far as the limits allow.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
+use savanna_peer::Missing;
 use savanna_wire::{Block, BlockHash};
 
 use super::Limits;
@@ -12,24 +14,43 @@ const FIRST_MEAN: usize = 50_000;
 /// How slowly the mean follows: each block counts for one part in so many.
 const MEAN_WEIGHT: usize = 32;
 
+/// The fewest hashes that are worth taking in while others are there.
+const LEAST_ROOM: usize = 64;
+
+/// How long a missing block is not asked for again; it doubles each time, so many times.
+const FIRST_REST: Duration = Duration::from_millis(250);
+const MAX_DOUBLINGS: u32 = 4;
+
 #[derive(Debug)]
 struct Slot {
     hash: BlockHash,
     block: Option<Block>,
-    /// How many questions for it are open, whether or not it has come meanwhile.
-    asks: u8,
-    /// It was asked for and not delivered.
+    is_asked: bool,
+    /// It was asked for, and what came is of no use.
     again: bool,
+    lack: Option<Lack>,
 }
 
-/// The slots of the window, what they weigh, and which of them nobody is asked for.
+/// A block that the network did not have.
+#[derive(Debug, Clone, Copy)]
+struct Lack {
+    since: Duration,
+    /// When it was missing last.
+    last: Duration,
+    times: u32,
+    why: Missing,
+}
+
+/// The slots of the window, what they weigh, and which of them are not asked for.
 #[derive(Debug)]
 pub(super) struct Window {
     limits: Limits,
     base: u32,
     slots: VecDeque<Slot>,
     unasked: BTreeSet<u32>,
-    /// Slots that are not here and that somebody is asked for.
+    /// Missing blocks, by when each may be asked for again.
+    resting: BTreeSet<(Duration, u32)>,
+    /// Slots that are not here and that are asked for.
     asked: usize,
     /// How many slots from the front on are here.
     ready: usize,
@@ -47,6 +68,7 @@ impl Window {
             base,
             slots: VecDeque::new(),
             unasked: BTreeSet::new(),
+            resting: BTreeSet::new(),
             asked: 0,
             ready: 0,
             here: 0,
@@ -55,28 +77,18 @@ impl Window {
         }
     }
 
-    pub(super) const fn base(&self) -> u32 {
-        self.base
-    }
-
     pub(super) fn end(&self) -> u32 {
         self.height_at(self.slots.len())
     }
 
+    /// Returns how many more hashes there is room for: none rather than a few, so that questions stay long.
     pub(super) fn room(&self) -> usize {
-        self.limits.blocks.saturating_sub(self.slots.len())
+        let room = self.limits.blocks.saturating_sub(self.slots.len());
+        if room < LEAST_ROOM.min(self.limits.blocks / 2) { 0 } else { room }
     }
 
     pub(super) const fn held(&self) -> usize {
         self.here + self.unstored
-    }
-
-    pub(super) const fn mean(&self) -> usize {
-        self.mean
-    }
-
-    pub(super) fn has_unasked(&self) -> bool {
-        !self.unasked.is_empty()
     }
 
     pub(super) fn is_frontier_unasked(&self) -> bool {
@@ -85,7 +97,7 @@ impl Window {
 
     pub(super) fn push(&mut self, hash: BlockHash) {
         self.unasked.insert(self.end());
-        self.slots.push_back(Slot { hash, block: None, asks: 0, again: false });
+        self.slots.push_back(Slot { hash, block: None, is_asked: false, again: false, lack: None });
     }
 
     /// Returns the lowest height whose block is not here.
@@ -93,10 +105,10 @@ impl Window {
         (self.ready < self.slots.len()).then(|| self.height_at(self.ready))
     }
 
-    /// Returns the lowest missing block if exactly one peer is asked for it.
-    pub(super) fn lowest_late(&self) -> Option<(u32, BlockHash)> {
-        let slot = self.slots.get(self.ready)?;
-        (slot.block.is_none() && slot.asks == 1).then(|| (self.height_at(self.ready), slot.hash))
+    /// Returns height and reason of the lack of the lowest missing block, and for how long the network has told of it.
+    pub(super) fn lowest_lack(&self) -> Option<(u32, Missing, Duration)> {
+        let lack = self.slots.get(self.ready)?.lack?;
+        Some((self.height_at(self.ready), lack.why, lack.last.saturating_sub(lack.since)))
     }
 
     /// Returns how many more blocks may be asked for within the limits.
@@ -111,46 +123,62 @@ impl Window {
         if starved { rest.max(1) } else { rest }
     }
 
-    /// Returns the lowest blocks that nobody is asked for and `wanted` admits.
-    pub(super) fn unasked(&self, count: usize, wanted: impl Fn(u32) -> bool) -> Vec<(u32, BlockHash)> {
-        let heights = self.unasked.iter().copied().filter(|&height| wanted(height)).take(count);
+    /// Returns the lowest blocks that are not asked for.
+    pub(super) fn unasked(&self, count: usize) -> Vec<(u32, BlockHash)> {
+        let heights = self.unasked.iter().copied().take(count);
         heights.filter_map(|height| Some((height, self.slots.get(self.place(height)?)?.hash))).collect()
     }
 
-    /// Books that a peer is asked, and returns whether it is because another did not deliver.
+    /// Books that a block is asked for, and returns whether it is because what came before was of no use.
     pub(super) fn ask(&mut self, height: u32) -> bool {
         let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return false };
-        self.asked += usize::from(slot.asks == 0);
-        slot.asks += 1;
+        slot.is_asked = true;
+        self.asked += 1;
         self.unasked.remove(&height);
         std::mem::take(&mut slot.again)
     }
 
-    /// Books that a peer who was asked does not deliver; `again` if that is its own fault.
+    /// Books that a block is to be asked for anew; `again` if that is somebody's fault.
     pub(super) fn give_back(&mut self, height: u32, hash: BlockHash, again: bool) {
-        let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return };
-        if slot.hash != hash || slot.asks == 0 {
-            return;
-        }
-        slot.asks -= 1;
-        if slot.asks == 0 && slot.block.is_none() {
-            slot.again |= again;
-            self.asked -= 1;
+        let Some(slot) = self.asked_slot(height, hash) else { return };
+        slot.is_asked = false;
+        slot.again |= again;
+        self.asked -= 1;
+        self.unasked.insert(height);
+    }
+
+    /// Books that the network lacks a block, which is asked for again after a while.
+    pub(super) fn lack(&mut self, height: u32, hash: BlockHash, why: Missing, now: Duration) {
+        let Some(slot) = self.asked_slot(height, hash) else { return };
+        slot.is_asked = false;
+        slot.again |= why == Missing::TimedOut;
+        let (since, times) = slot.lack.map_or((now, 0), |lack| (lack.since, lack.times + 1));
+        slot.lack = Some(Lack { since, last: now, times, why });
+        self.asked -= 1;
+        self.resting.insert((now + FIRST_REST * (1 << times.min(MAX_DOUBLINGS)), height));
+    }
+
+    /// Lets the missing blocks be asked for again that have rested until now.
+    pub(super) fn wake(&mut self, now: Duration) {
+        while let Some(&(at, height)) = self.resting.first()
+            && at <= now
+        {
+            self.resting.pop_first();
             self.unasked.insert(height);
         }
     }
 
-    /// Takes a block that a peer was asked for. One that is here already, or wanted no more, is dropped.
+    /// Returns when the next missing block may be asked for again.
+    pub(super) fn wakes_at(&self) -> Option<Duration> {
+        self.resting.first().map(|&(at, _)| at)
+    }
+
+    /// Takes a block that was asked for. One that is wanted no more is dropped.
     pub(super) fn arrive(&mut self, height: u32, block: Block) {
-        let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return };
-        if slot.hash != block.hash() || slot.asks == 0 {
-            return;
-        }
-        slot.asks -= 1;
-        if slot.block.is_some() {
-            return;
-        }
+        let Some(slot) = self.asked_slot(height, block.hash()) else { return };
         let length = block.bytes().len();
+        slot.is_asked = false;
+        slot.lack = None;
         slot.block = Some(block);
         self.asked -= 1;
         self.here += length;
@@ -186,11 +214,12 @@ impl Window {
         while self.slots.len() > keep {
             match self.slots.pop_back() {
                 Some(Slot { block: Some(block), .. }) => self.here -= block.bytes().len(),
-                Some(Slot { block: None, asks, .. }) => self.asked -= usize::from(asks > 0),
+                Some(Slot { block: None, is_asked, .. }) => self.asked -= usize::from(is_asked),
                 None => {}
             }
         }
         self.unasked.split_off(&first);
+        self.resting.retain(|&(_, height)| height < first);
         self.base = self.base.min(first);
         self.ready = self.ready.min(self.slots.len());
     }
@@ -213,12 +242,14 @@ impl Window {
             self.here -= block.bytes().len();
             self.ready = self.ready.min(place);
             slot.again = true;
-            if slot.asks > 0 {
-                self.asked += 1;
-            } else {
-                self.unasked.insert(height);
-            }
+            self.unasked.insert(height);
         }
+    }
+
+    /// Returns the slot at a height if it is still of the block that was asked for.
+    fn asked_slot(&mut self, height: u32, hash: BlockHash) -> Option<&mut Slot> {
+        let place = self.place(height)?;
+        self.slots.get_mut(place).filter(|slot| slot.is_asked && slot.hash == hash)
     }
 
     fn place(&self, height: u32) -> Option<usize> {
@@ -227,32 +258,5 @@ impl Window {
 
     fn height_at(&self, place: usize) -> u32 {
         u32::try_from(place).map_or(u32::MAX, |place| self.base.saturating_add(place))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use savanna_sim::regtest::chain;
-
-    use super::*;
-
-    #[test]
-    fn a_block_that_is_shed_is_not_asked_for_while_a_hedge_is_still_open() {
-        let chain = chain(1, 3000);
-        let mut window = Window::new(0, Limits { bytes: 3600, ..Limits::default() });
-        chain.iter().for_each(|block| window.push(block.hash()));
-        for height in [0, 1, 1] {
-            window.ask(height);
-        }
-        window.arrive(0, chain[0].clone());
-        window.arrive(1, chain[1].clone());
-        assert_eq!(window.held(), chain[0].bytes().len(), "the second is beyond the budget");
-        assert!(window.unasked(10, |_| true).is_empty());
-        window.give_back(1, chain[1].hash(), false);
-        assert_eq!(window.unasked(10, |_| true), [(1, chain[1].hash())]);
-        assert!(window.ask(1), "it is fetched again");
-        assert_eq!(window.take_run(usize::MAX), chain[..1]);
-        window.arrive(1, chain[1].clone());
-        assert_eq!(window.held(), chain[0].bytes().len() + chain[1].bytes().len());
     }
 }

@@ -1,73 +1,100 @@
-//! Questions to peers, each a future that ends with an answer already checked.
+//! Questions to the network, and what comes of them, already checked.
 
-use savanna_peer::{Request, RequestError, Response};
-use savanna_wire::{BlockHash, BlockHeader, Network};
-use tokio::time::Instant;
-use tower::{Service, ServiceExt};
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{AbortHandle, Abortable, BoxStream, ReadyChunks, abortable};
+use savanna_peer::Missing;
+use savanna_peerset::{Fetched, RequestError};
+use savanna_wire::{BlockHash, Network};
 
 use super::disk::Written;
-use crate::download::{Answer, AskId};
-use crate::{SyncError, verify};
+use crate::download::{Arrival, AskId};
+use crate::headers::Answer;
+use crate::{Found, SyncError, verify};
+
+/// How many blocks at most are checked in one go.
+const CHUNK: usize = 32;
 
 /// Something that was waited for.
-pub(super) enum Event<Id> {
-    Answer {
+pub(super) enum Event {
+    /// Blocks came, or the lack of them. The flow goes on unless it has ended.
+    Came {
         ask: AskId,
-        peer: Id,
-        at: Instant,
-        result: Result<Answer, RequestError>,
+        fetched: Vec<(u32, Fetched)>,
+        flow: Option<Flow>,
     },
-    Headers {
-        peer: Id,
-        result: Result<Option<Vec<(BlockHeader, BlockHash)>>, RequestError>,
+    /// Bodies were checked.
+    Arrived {
+        ask: AskId,
+        arrivals: Vec<Arrival>,
     },
+    Headers(Result<Vec<Answer>, RequestError>),
     Written(Result<Written, SyncError>),
     Interrupted,
     /// It was cancelled meanwhile.
     Nothing,
 }
 
-/// Asks a peer for headers and checks them.
-pub(super) async fn find_headers<Id, S>(peer: Id, service: S, network: Network, locator: Vec<BlockHash>) -> Event<Id>
-where
-    S: Service<Request, Response = Response, Error = RequestError>,
-{
-    let result = match service.oneshot(Request::FindHeaders { locator, stop: None }).await {
-        Ok(Response::Headers(headers)) => match off_thread(move || verify::headers(network, headers)).await {
-            Ok(checked) => Ok(checked.ok()),
-            Err(_) => return Event::Interrupted,
-        },
-        // An answer to another question is as good as none.
-        Ok(_) => Err(RequestError::TimedOut),
-        Err(error) => Err(error),
+/// Waits for headers and checks them.
+pub(super) async fn find_headers(
+    network: Network,
+    answers: BoxFuture<'static, Result<Vec<Found>, RequestError>>,
+) -> Event {
+    let answers = match answers.await {
+        Ok(answers) => answers,
+        Err(error) => return Event::Headers(Err(error)),
     };
-    Event::Headers { peer, result }
+    let check = move |Found { peer, headers }| Answer { peer, headers: verify::headers(network, headers) };
+    let check = move || answers.into_iter().map(check).collect();
+    match off_thread(check).await {
+        Ok(checked) => Event::Headers(Ok(checked)),
+        Err(_) => Event::Interrupted,
+    }
 }
 
-/// Asks a peer for blocks and checks their bodies.
-pub(super) async fn fetch<Id, S>(
-    peer: Id,
-    service: S,
-    network: Network,
+/// Checks bodies.
+pub(super) async fn check(network: Network, ask: AskId, fetched: Vec<(u32, Fetched)>) -> Event {
+    match off_thread(move || verify::bodies(network, fetched)).await {
+        Ok(arrivals) => Event::Arrived { ask, arrivals },
+        Err(_) => Event::Interrupted,
+    }
+}
+
+/// The answers to a question for blocks, as they come.
+pub(super) struct Flow {
     ask: AskId,
-    blocks: Vec<(u32, BlockHash)>,
-) -> Event<Id>
-where
-    S: Service<Request, Response = Response, Error = RequestError>,
-{
-    let hashes = blocks.iter().map(|&(_, hash)| hash).collect();
-    let response = service.oneshot(Request::Blocks(hashes)).await;
-    // The time that the check takes is ours, not the peer's.
-    let at = Instant::now();
-    let result = match response {
-        Ok(Response::Blocks(partial)) => match off_thread(move || verify::bodies(network, &blocks, partial)).await {
-            Ok(answer) => Ok(answer),
-            Err(_) => return Event::Interrupted,
-        },
-        Ok(_) => Err(RequestError::TimedOut),
-        Err(error) => Err(error),
-    };
-    Event::Answer { ask, peer, at, result }
+    /// What has not come yet.
+    open: BTreeMap<BlockHash, u32>,
+    chunks: ReadyChunks<Abortable<BoxStream<'static, Fetched>>>,
+}
+
+impl Flow {
+    pub(super) fn new(
+        ask: AskId,
+        blocks: &[(u32, BlockHash)],
+        fetched: BoxStream<'static, Fetched>,
+    ) -> (Self, AbortHandle) {
+        let (fetched, abort) = abortable(fetched);
+        let open = blocks.iter().map(|&(height, hash)| (hash, height)).collect();
+        (Self { ask, open, chunks: fetched.ready_chunks(CHUNK) }, abort)
+    }
+
+    /// Waits for what comes next. At the end, what has not come is missing.
+    pub(super) async fn next(mut self) -> Event {
+        let ask = self.ask;
+        if self.open.is_empty() {
+            return Event::Came { ask, fetched: Vec::new(), flow: None };
+        }
+        let Some(chunk) = self.chunks.next().await else {
+            let missing = |(hash, height)| (height, Fetched { hash, result: Err(Missing::TimedOut) });
+            return Event::Came { ask, fetched: self.open.into_iter().map(missing).collect(), flow: None };
+        };
+        let open = &mut self.open;
+        let fetched = chunk.into_iter().filter_map(|fetched| Some((open.remove(&fetched.hash)?, fetched))).collect();
+        Event::Came { ask, fetched, flow: Some(self) }
+    }
 }
 
 /// Runs what blocks or computes where it keeps no async thread from its work.

@@ -1,26 +1,56 @@
 //! Whether the goal is reached, or out of reach.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
-use savanna_peer::{Request, RequestError, Response};
 use savanna_store::Tip;
-use tower::Service;
 
-use super::Run;
+use super::{Options, Run};
 use crate::download::Failure;
-use crate::{Progress, Store, SyncError};
+use crate::{Progress, Source, Store, SyncError};
 
 /// How long what peers said of their tips counts. Older, they are asked again before the end is believed.
 const FRESH: Duration = Duration::from_secs(10);
 
-impl<Id, S, T, F> Run<Id, S, T, F>
+/// How often the peers are counted, at the least.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Whether there is a peer, and since when there is none.
+#[derive(Debug)]
+pub(super) struct Company {
+    /// How long there may be none.
+    bound: Duration,
+    next_bound: Duration,
+    alone_since: Option<Duration>,
+}
+
+impl Company {
+    pub(super) const fn new(options: &Options) -> Self {
+        Self { bound: options.first_peer_within, next_bound: options.next_peer_within, alone_since: None }
+    }
+
+    /// Takes the number of peers.
+    pub(super) fn look(&mut self, peers: usize, now: Duration) {
+        if peers > 0 {
+            (self.bound, self.alone_since) = (self.next_bound, None);
+        } else {
+            self.alone_since.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn look_again_at(&self, now: Duration) -> Duration {
+        now + LOOK_EVERY
+    }
+
+    fn is_alone_for_long(&self, now: Duration) -> bool {
+        self.alone_since.is_some_and(|since| now >= since + self.bound)
+    }
+}
+
+impl<N, T, F> Run<N, T, F>
 where
-    Id: Copy + Ord + Debug + Send + 'static,
-    S: Service<Request, Response = Response, Error = RequestError> + Clone + Send + 'static,
-    S::Future: Send,
+    N: Source,
     T: Store,
-    F: FnMut(Progress<Id>),
+    F: FnMut(Progress),
 {
     /// Returns the height to be reached, as far as the chain is known.
     pub(super) fn target(&self) -> u32 {
@@ -34,29 +64,20 @@ where
         if self.disk.is_busy() {
             return Ok(None);
         }
-        if let Some(failure) = self.download.failure(now) {
-            return Err(match failure {
-                Failure::Unavailable { height } => SyncError::Unavailable { height },
-                Failure::Invalid { height, hash, error } => SyncError::InvalidBlock { height, hash, error },
-            });
-        }
         if let (Some(tip), Some(until)) = (self.disk.tip(), self.until)
             && tip.height >= until
             && (self.headers.is_done() || self.blocks == 0)
         {
             return Ok(Some(tip));
         }
-        if self.peers.is_empty() {
-            let (gone, invalid) = self.gone;
-            return Err(if gone > 0 && gone == invalid { SyncError::InvalidHeaders } else { SyncError::NoPeers });
-        }
+        self.out_of_reach(now)?;
         let (height, hash) = self.headers.chain().tip();
         let Some(tip) = self.disk.tip().filter(|tip| tip.hash == hash && self.headers.is_done()) else {
             return Ok(None);
         };
         if self.moved && now >= self.round_at + FRESH {
             (self.round_at, self.moved) = (now, false);
-            self.headers.ask_again();
+            self.headers.ask_again(now);
             self.ask_for_headers(now);
             return Ok(None);
         }
@@ -64,5 +85,20 @@ where
             Some(until) if until > height => Err(SyncError::TooShort { height, until }),
             Some(_) | None => Ok(Some(tip)),
         }
+    }
+
+    /// Returns why there is no going on, if there is none.
+    fn out_of_reach(&self, now: Duration) -> Result<(), SyncError> {
+        if let Some(failure) = self.download.failure() {
+            return Err(match failure {
+                Failure::Unavailable { height } => SyncError::Unavailable { height },
+                Failure::Undelivered { height } => SyncError::Undelivered { height },
+                Failure::Invalid { height, hash, error } => SyncError::InvalidBlock { height, hash, error },
+            });
+        }
+        if self.company.is_alone_for_long(now) {
+            return Err(if self.headers.is_refused() { SyncError::InvalidHeaders } else { SyncError::NoPeers });
+        }
+        if self.headers.is_silent(now) { Err(SyncError::Silent) } else { Ok(()) }
     }
 }

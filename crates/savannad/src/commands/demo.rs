@@ -11,10 +11,12 @@ use futures_util::future::try_join_all;
 use savanna_net::{
     Client, Clock, Connector, Handshake, HandshakeRequest, Listener, Nil, NodeConfig, PeerId, SlotLimits, Slots, Tasks,
 };
-use savanna_sync::download::Fault;
-use savanna_sync::{Gone, MemoryStore, Options, Peer, Progress, Summary};
+use savanna_peer::{Gossip, Request};
+use savanna_peerset::{Config, Event, Events, PeerSet};
+use savanna_sync::{Fault, MemoryStore, Options, Progress, Summary};
 use savanna_wire::{Network, Services};
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tower::{Service as _, ServiceExt as _};
 
 use super::summary::Outcome;
@@ -43,8 +45,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
             chain.height()
         );
     }
-    let nodes = try_join_all(MANNERS.map(|manner| start(Node::new(chain.clone(), manner), &tasks))).await?;
-    let result = tokio::time::timeout(BOUND, fetch(&nodes, &tasks)).await.context("it did not end within a minute")?;
+    let mut nodes = try_join_all(MANNERS.map(|manner| start(Node::new(chain.clone(), manner), &tasks))).await?;
+    let result =
+        tokio::time::timeout(BOUND, fetch(&mut nodes, &tasks)).await.context("it did not end within a minute")?;
     tasks.shutdown(DRAIN).await;
     let (summary, fates) = result?;
     if args.json {
@@ -59,6 +62,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
 struct Started {
     node: Node,
     address: SocketAddr,
+    /// Those who have dialled it.
+    visitors: mpsc::Receiver<Client>,
 }
 
 /// Listens, and answers everybody who dials.
@@ -73,6 +78,7 @@ async fn start(node: Node, tasks: &Tasks) -> anyhow::Result<Started> {
     let handshake = Handshake::new(config, node.clone(), Clock::start(), tasks.spawner());
     let mut stop = tasks.spawner().stop();
     let spawner = tasks.spawner();
+    let (door, visitors) = mpsc::channel(1);
     tasks.spawn(async move {
         loop {
             let accepted = tokio::select! {
@@ -80,55 +86,76 @@ async fn start(node: Node, tasks: &Tasks) -> anyhow::Result<Started> {
                 () = stop.stopped() => return,
             };
             let shaking = handshake.clone().call(HandshakeRequest::inbound(accepted));
+            let door = door.clone();
             spawner.spawn(async move {
                 // The connection lasts as long as its client, and its client as long as the peer stays.
                 if let Ok(client) = shaking.await {
+                    let _ = door.send(client.clone()).await;
                     client.closed().await;
                 }
             });
         }
     });
-    Ok(Started { node, address })
+    Ok(Started { node, address, visitors })
 }
 
 /// What became of each peer of the newcomer that did not stay.
 type Fates = BTreeMap<SocketAddr, &'static str>;
 
 /// Dials every node and fetches what they have.
-async fn fetch(nodes: &[Started], tasks: &Tasks) -> anyhow::Result<(Summary, Fates)> {
-    let handshake = Handshake::new(NodeConfig::new(Network::Mainnet), Nil, Clock::start(), tasks.spawner());
-    let mut peers = Vec::new();
+async fn fetch(nodes: &mut [Started], tasks: &Tasks) -> anyhow::Result<(Summary, Fates)> {
+    let (clock, mut config) = (Clock::start(), NodeConfig::new(Network::Mainnet));
+    let (gossip, heard) = mpsc::channel(nodes.len());
+    config.gossip = Some(gossip);
+    let set = PeerSet::spawn(Config::PUBLIC, config.seed, Some(heard), clock, &tasks.spawner());
+    let mut events = set.events();
+    let handshake = Handshake::new(config, Nil, clock, tasks.spawner());
     let mut names = BTreeMap::new();
-    for started in nodes {
+    for started in nodes.iter() {
         let dialed = Connector::direct().oneshot(started.address.into()).await?;
         let client = handshake.clone().call(HandshakeRequest::outbound(dialed, None)).await?;
         names.insert(client.id(), started.address);
-        peers.push(peer(client));
+        set.add(client).await;
     }
+    boast(nodes, &mut events).await?;
     let mut fates = Fates::new();
     let store = Arc::new(MemoryStore::new(Network::Mainnet));
-    let summary = savanna_sync::sync(peers, store, Options::default(), |event| {
-        if let Progress::PeerGone { peer, why } = event
-            && let Some(address) = names.get(&peer)
-        {
-            fates.insert(*address, describe(why));
-        }
-    });
-    let summary = summary.await?;
+    let summary = savanna_sync::sync(set, store, Options::default(), |event| note(&event, &names, &mut fates)).await?;
     Ok((summary, fates))
 }
 
-fn peer(client: Client) -> Peer<PeerId, Client> {
-    let closer = client.clone();
-    Peer::new(client.id(), client, move |reason| closer.close(reason))
+/// Lets those who do not deliver announce what they have, once the newcomer knows all its peers, and waits until it has heard:
+/// whoever announces a block is asked for it first.
+async fn boast(nodes: &mut [Started], events: &mut Events) -> anyhow::Result<()> {
+    let (mut joined, mut heard, mut boasts) = (0, 0, 0);
+    while joined < nodes.len() {
+        let event = events.next().await.context("the newcomer's peers are gone")?;
+        joined += usize::from(matches!(event, Event::Joined { .. }));
+    }
+    for Started { node, visitors, .. } in nodes.iter_mut().filter(|started| started.node.manner() != Manner::Honest) {
+        let visitor = visitors.recv().await.context("nobody dialled")?;
+        visitor.ask(Request::AdvertiseBlock(node.genesis())).await?;
+        boasts += 1;
+    }
+    while heard < boasts {
+        let event = events.next().await.context("the newcomer's peers are gone")?;
+        heard += usize::from(matches!(event, Event::Gossip { gossip: Gossip::Block(_), .. }));
+    }
+    Ok(())
 }
 
-const fn describe(why: Gone) -> &'static str {
+fn note(event: &Progress, names: &BTreeMap<PeerId, SocketAddr>, fates: &mut Fates) {
+    if let Progress::Reported { peer, why } = event
+        && let Some(address) = names.get(peer)
+    {
+        fates.insert(*address, describe(*why));
+    }
+}
+
+const fn describe(why: Fault) -> &'static str {
     match why {
-        Gone::Closed => "left",
-        Gone::Blocks(Fault::WrongBody) => "caught: a body that is not its header's",
-        Gone::Blocks(Fault::Stalled) => "given up: too slow again and again",
-        Gone::Headers(_) => "refused: bad headers",
+        Fault::WrongBody => "caught: a body that is not its header's",
+        Fault::Headers(_) => "refused: bad headers",
     }
 }
 

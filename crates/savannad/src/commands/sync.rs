@@ -1,26 +1,25 @@
 //! `savanna sync`: the chain, fetched from peers, verified and kept.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use futures_util::future::join_all;
-use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Nil, NodeConfig, PeerId, Target, Tasks,
-    resolve,
-};
+use anyhow::{Context as _, anyhow, bail};
+use savanna_net::{Clock, Network, NodeConfig, Tasks};
+use savanna_peerset::{Config, Event, PeerSet};
 use savanna_store::{BlockStore, StoreError};
-use savanna_sync::{Options, Peer, Summary, SyncError};
-use savanna_wire::Network;
+use savanna_sync::{Options, Summary, SyncError};
 use tokio::signal::unix::{SignalKind, signal};
-use tower::{Service as _, ServiceExt as _};
+use tokio::sync::mpsc;
 
 use super::summary::Outcome;
 use crate::cli::SyncArgs;
 
+mod dial;
 mod progress;
 
+use dial::{Missed, Places};
 use progress::Reporter;
 
 /// How long connections have to end.
@@ -30,9 +29,10 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(crate) async fn run(args: SyncArgs) -> anyhow::Result<()> {
     let store = open(&args.dir, args.network).await?;
     let reporter = Reporter::new();
+    let places = Places::find(&args.peers, args.network).await?;
+    places.unknown().for_each(|missed| reporter.miss(missed));
     let tasks = Tasks::new();
-    let peers = connect_all(&args.peers, args.network, &tasks, &reporter).await?;
-    let result = fetch(peers, Arc::clone(&store), args.until, &reporter).await;
+    let result = fetch(places, Arc::clone(&store), args.until, &tasks, &reporter).await;
     reporter.finish();
     tasks.shutdown(DRAIN).await;
     let summary = result?;
@@ -56,78 +56,52 @@ async fn open(dir: &Path, network: Network) -> anyhow::Result<Arc<BlockStore>> {
     Ok(Arc::new(store))
 }
 
-/// Connects to every peer at once. Those that fail are told of; that all fail is an error.
-async fn connect_all(
-    targets: &[Target],
-    network: Network,
-    tasks: &Tasks,
-    reporter: &Reporter,
-) -> anyhow::Result<Vec<Client>> {
-    let handshake = Handshake::new(NodeConfig::new(network), Nil, Clock::start(), tasks.spawner());
-    let tries = targets.iter().map(|target| {
-        let handshake = handshake.clone();
-        async move { (target, connect(target, network, handshake).await) }
-    });
-    let (mut clients, mut failures) = (Vec::new(), Vec::new());
-    for (target, result) in join_all(tries).await {
-        match result {
-            Ok(client) => clients.push(client),
-            Err(error) => failures.push(format!("{target}: {error}")),
-        }
-    }
-    if clients.is_empty() {
-        return Err(anyhow!("no peer could be reached: {}", failures.join("; ")));
-    }
-    failures.iter().for_each(|failure| reporter.line(&format!("peer not reached: {failure}")));
-    Ok(clients)
-}
-
-async fn connect(target: &Target, network: Network, mut handshake: Handshake<Nil>) -> anyhow::Result<Client> {
-    let mut last = None;
-    for address in resolve(target, network.default_port(), LOOKUP_DEADLINE).await? {
-        match Connector::direct().oneshot(address.into()).await {
-            Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
-                Ok(client) => return Ok(client),
-                Err(error) => last = Some(anyhow::Error::new(error)),
-            },
-            Err(error) => last = Some(anyhow::Error::new(error)),
-        }
-    }
-    Err(last.unwrap_or_else(|| anyhow!("it has no address")))
-}
-
-/// Synchronises until it is done or somebody interrupts it.
+/// Synchronises with whoever is connected, until it is done or somebody interrupts it.
 async fn fetch(
-    clients: Vec<Client>,
+    places: Places,
     store: Arc<BlockStore>,
     until: Option<u32>,
+    tasks: &Tasks,
     reporter: &Reporter,
 ) -> anyhow::Result<Summary> {
-    let known = clients.iter().map(|client| (client.id(), client.clone())).collect();
-    let peers = clients.into_iter().map(peer).collect();
+    let (clock, node) = (Clock::start(), NodeConfig::new(places.network()));
+    let set = PeerSet::spawn(Config::PUBLIC, node.seed, None, clock, &tasks.spawner());
+    let mut events = set.events();
+    let (missed, mut misses) = mpsc::unbounded_channel::<Missed>();
+    let mut untried = places.addresses();
+    let mut has_joined = false;
+    places.keep_connected(&set, node, clock, tasks, missed);
     let options = Options { until, ..Options::default() };
-    let synchronising = savanna_sync::sync(peers, Arc::clone(&store), options, |event| reporter.show(&event, &known));
+    let synchronising = savanna_sync::sync(set, Arc::clone(&store), options, |progress| reporter.show(&progress));
+    let mut synchronising = pin!(synchronising);
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
-    tokio::select! {
-        result = synchronising => result.map_err(|error| explain(error, reporter)),
-        _ = tokio::signal::ctrl_c() => Err(interrupted(store).await?),
-        _ = terminate.recv() => Err(interrupted(store).await?),
+    loop {
+        tokio::select! {
+            // Whoever is told of is known by then.
+            biased;
+            Some(event) = events.next() => {
+                has_joined |= matches!(event, Event::Joined { .. });
+                reporter.hear(&event);
+            }
+            Some(missed) = misses.recv() => {
+                reporter.miss(&missed);
+                untried.remove(&missed.peer);
+                if untried.is_empty() && !has_joined {
+                    bail!("no peer could be reached: {}", reporter.trouble().join("; "));
+                }
+            }
+            result = &mut synchronising => return result.map_err(|error| explain(error, reporter)),
+            _ = tokio::signal::ctrl_c() => return Err(interrupted(store).await?),
+            _ = terminate.recv() => return Err(interrupted(store).await?),
+        }
     }
 }
 
 /// Adds what became of the peers to an error that is about them.
 fn explain(error: SyncError, reporter: &Reporter) -> anyhow::Error {
-    let gone = reporter.gone();
-    if matches!(error, SyncError::NoPeers | SyncError::InvalidHeaders) && !gone.is_empty() {
-        anyhow!("{error}: {}", gone.join("; "))
-    } else {
-        error.into()
-    }
-}
-
-fn peer(client: Client) -> Peer<PeerId, Client> {
-    let closer = client.clone();
-    Peer::new(client.id(), client, move |reason| closer.close(reason))
+    let trouble = reporter.trouble();
+    let is_about_peers = matches!(error, SyncError::NoPeers | SyncError::InvalidHeaders | SyncError::Silent);
+    if is_about_peers && !trouble.is_empty() { anyhow!("{error}: {}", trouble.join("; ")) } else { error.into() }
 }
 
 /// Makes durable what is there, and says how to go on.

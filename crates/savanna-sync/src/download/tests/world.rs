@@ -1,4 +1,4 @@
-//! A world of peers, a disk and a clock around a download, all of it generated from a seed.
+//! A network, a disk and a clock around a download, all of it generated from a seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -8,98 +8,86 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use savanna_chain::check_body;
+use savanna_net::PeerId;
 use savanna_peer::Missing;
 use savanna_sim::regtest::{extend, genesis, with_wrong_body};
 use savanna_wire::{Block, BlockHash, Network};
 
-use super::super::{Action, Answer, AskId, Download, Fault, Limits};
+use super::super::{Action, Arrival, AskId, Delivery, Download, Limits};
 
-/// How a peer answers.
+/// How the network answers.
 #[derive(Debug, Clone)]
 pub(super) struct Habit {
-    /// Time for each block.
-    pub(super) pace: Duration,
-    /// Time before and after each answer, however long.
-    pub(super) latency: Duration,
-    /// After so many blocks it says nothing any more.
-    pub(super) silent_after: Option<usize>,
-    /// Every block it sends has a wrong body.
-    pub(super) lies: bool,
-    /// It drops what is beyond so many blocks of an answer.
-    pub(super) at_most: usize,
-    /// Heights that it says it lacks.
-    pub(super) lacks: Range<u32>,
-    /// When it goes.
-    pub(super) leaves_at: Option<Duration>,
+    /// Time before an answer.
+    pub(super) takes: Duration,
+    /// Up to how much longer an answer may take.
+    pub(super) jitter: Duration,
+    /// One body of so many is wrong; none if it is 0.
+    pub(super) wrong_of: u32,
+    /// One block of so many is told missing; none if it is 0.
+    pub(super) missing_of: u32,
+    /// Heights that it lacks at first, and until when.
+    pub(super) lacks: (Range<u32>, Duration),
 }
 
 impl Default for Habit {
     fn default() -> Self {
-        let (pace, latency) = (Duration::from_millis(1), Duration::from_millis(1));
-        Self { pace, latency, silent_after: None, lies: false, at_most: 16, lacks: 0..0, leaves_at: None }
+        let (takes, jitter) = (Duration::from_millis(5), Duration::ZERO);
+        Self { takes, jitter, wrong_of: 0, missing_of: 0, lacks: (0..0, Duration::ZERO) }
     }
-}
-
-#[derive(Debug)]
-struct Member {
-    habit: Habit,
-    sent: usize,
-    busy_until: Duration,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Answer(AskId),
-    Leave(usize),
+    Answer(AskId, u32, BlockHash),
     Written(usize),
 }
 
 pub(super) struct World {
     pub(super) now: Duration,
-    pub(super) download: Download<usize>,
+    pub(super) download: Download,
     /// What was handed over so far.
     pub(super) handed: Vec<Block>,
-    /// How many blocks each peer delivered.
-    pub(super) delivered: BTreeMap<usize, usize>,
-    /// The most blocks that each peer was asked for at once.
-    pub(super) widest: BTreeMap<usize, usize>,
-    /// Peers let go of.
-    pub(super) gone: BTreeMap<usize, Fault>,
+    /// How many questions were asked.
+    pub(super) asks: usize,
     /// Time for each block written.
     pub(super) write_pace: Duration,
+    rng: ChaCha8Rng,
+    habit: Habit,
     chain: Vec<Block>,
     limits: Limits,
-    members: BTreeMap<usize, Member>,
-    in_flight: BTreeMap<AskId, (usize, Vec<(u32, BlockHash)>)>,
+    open: BTreeMap<AskId, Vec<(u32, BlockHash)>>,
     events: BinaryHeap<Reverse<(Duration, Event)>>,
+    /// What is to be reported before anything else, and what was asked for again.
+    to_report: usize,
     writing: bool,
     largest: usize,
     steps: usize,
 }
 
 impl World {
-    pub(super) fn new(chain: Vec<Block>, limits: Limits) -> Self {
+    pub(super) fn new(chain: Vec<Block>, limits: Limits, habit: Habit) -> Self {
         let largest = chain.iter().map(|block| block.bytes().len()).max().unwrap_or(0);
         Self {
             now: Duration::ZERO,
             download: Download::new(0, limits),
             handed: Vec::new(),
-            delivered: BTreeMap::new(),
-            widest: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            asks: 0,
             write_pace: Duration::from_micros(10),
+            rng: ChaCha8Rng::seed_from_u64(0),
+            habit,
             chain,
             limits,
-            members: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
+            open: BTreeMap::new(),
             events: BinaryHeap::new(),
+            to_report: 0,
             writing: false,
             largest,
             steps: 0,
         }
     }
 
-    /// Makes a chain, limits and peers of every kind from a seed; one peer is honest and stays.
+    /// Makes a chain, limits and a network from a seed.
     pub(super) fn generated(seed: u64) -> Self {
         println!("seed {seed}");
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -111,39 +99,18 @@ impl World {
             chain.extend(next);
         }
         let bytes = usize::try_from(50_000 + below(2_000_000)).unwrap();
-        let blocks = usize::try_from(20 + below(1000)).unwrap();
-        let limits = Limits { bytes, blocks, under_way: usize::try_from(1 + below(300)).unwrap() };
+        let (blocks, under_way) = (20 + below(1000), 1 + below(300));
+        let (blocks, under_way) = (usize::try_from(blocks).unwrap(), usize::try_from(under_way).unwrap());
         let length = u32::try_from(chain.len()).unwrap();
-        let mut world = Self::new(chain, limits);
-        world.write_pace = Duration::from_micros(u64::from(below(5000)));
-        world.join(Habit { pace: Duration::from_millis(u64::from(1 + below(50))), ..Habit::default() });
-        for _ in 0..below(8) {
-            let mut habit = Habit {
-                pace: Duration::from_millis(u64::from(1 + below(100))),
-                latency: Duration::from_millis(u64::from(below(300))),
-                ..Habit::default()
-            };
-            match below(8) {
-                0 => habit.silent_after = Some(usize::try_from(below(100)).unwrap()),
-                1 => habit.lies = true,
-                2 => habit.at_most = usize::try_from(below(16)).unwrap(),
-                3 => habit.lacks = below(length)..length,
-                4 => habit.leaves_at = Some(Duration::from_millis(u64::from(below(5000)))),
-                5 => habit.pace = Duration::from_secs(1),
-                _ => {}
-            }
-            world.join(habit);
-        }
-        world
-    }
-
-    pub(super) fn join(&mut self, habit: Habit) {
-        let id = self.members.len();
-        if let Some(at) = habit.leaves_at {
-            self.events.push(Reverse((at, Event::Leave(id))));
-        }
-        self.members.insert(id, Member { habit, sent: 0, busy_until: self.now });
-        self.download.handle_joined(id);
+        let habit = Habit {
+            takes: Duration::from_millis(u64::from(below(100))),
+            jitter: Duration::from_millis(u64::from(below(3) * below(1000))),
+            wrong_of: below(3) * (2 + below(40)),
+            missing_of: below(3) * (2 + below(40)),
+            lacks: (below(length)..length, Duration::from_millis(u64::from(below(2) * below(20_000)))),
+        };
+        let write_pace = Duration::from_micros(u64::from(below(5000)));
+        Self { write_pace, rng, ..Self::new(chain, Limits { bytes, blocks, under_way }, habit) }
     }
 
     /// Puts another chain in the place of this one, above `fork`.
@@ -168,7 +135,7 @@ impl World {
             self.step();
         }
         assert_eq!(self.handed, self.chain);
-        assert_eq!(self.download.poll_action(self.now), None);
+        assert_eq!(self.download.poll_action(), None);
     }
 
     /// Acts on all that is to be done, then jumps to the next moment at which something happens.
@@ -180,12 +147,14 @@ impl World {
         let hashes = self.chain.iter().map(Block::hash);
         self.download.extend(hashes.skip(usize::try_from(next).unwrap()).take(room));
         self.download.handle_timeout(self.now);
-        while let Some(action) = self.download.poll_action(self.now) {
+        while let Some(action) = self.download.poll_action() {
             self.act(action);
         }
+        assert_eq!(self.to_report, 0, "a wrong body is not reported at once");
         self.write();
+        assert_eq!(self.download.failure(), None);
         let event = self.events.peek().map(|Reverse((at, _))| *at);
-        let timeout = self.download.poll_timeout(self.now);
+        let timeout = self.download.poll_timeout();
         if let Some(timeout) = timeout
             && event.is_none_or(|event| timeout < event)
         {
@@ -193,108 +162,66 @@ impl World {
             self.now = timeout;
             return;
         }
-        if self.handed.len() == self.chain.len() || self.download.peers() == 0 {
+        if self.handed.len() == self.chain.len() {
             return;
         }
         let Reverse((at, event)) = self.events.pop().expect("a download that is not complete waits for something");
         self.now = at;
-        self.handle(event);
-        self.check_memory();
-    }
-
-    fn handle(&mut self, event: Event) {
         match event {
-            Event::Answer(ask) => {
-                let Some((peer, blocks)) = self.in_flight.remove(&ask) else { return };
-                let answer = self.answer(peer, &blocks);
-                self.download.handle_answer(ask, answer, self.now);
-            }
-            Event::Leave(peer) => self.download.handle_left(peer),
+            Event::Answer(ask, height, hash) => self.answer(ask, height, hash),
             Event::Written(bytes) => {
                 self.writing = false;
                 self.download.handle_stored(bytes);
             }
         }
-    }
-
-    fn check_memory(&self) {
         let held = self.download.unstored_bytes();
         assert!(held <= self.limits.bytes + self.largest, "{held} bytes held, {} allowed", self.limits.bytes);
         assert!(self.download.room() <= self.limits.blocks);
     }
 
-    fn act(&mut self, action: Action<usize>) {
+    fn act(&mut self, action: Action) {
         match action {
-            Action::Cancel(ask) => drop(self.in_flight.remove(&ask)),
-            Action::Disconnect { peer, fault } => {
-                assert_eq!(self.gone.insert(peer, fault), None, "let go of twice");
-            }
-            Action::Ask { peer, ask, blocks } => {
-                self.check_ask(peer, &blocks);
-                self.schedule(peer, ask, &blocks);
-                self.in_flight.insert(ask, (peer, blocks));
-                let width: usize =
-                    self.in_flight.values().filter(|(of, _)| *of == peer).map(|(_, blocks)| blocks.len()).sum();
-                let widest = self.widest.entry(peer).or_default();
-                *widest = width.max(*widest);
-            }
-        }
-    }
-
-    /// Nothing is asked twice at once but one block, the lowest that is missing, of two peers.
-    fn check_ask(&self, peer: usize, blocks: &[(u32, BlockHash)]) {
-        assert!(!blocks.is_empty() && blocks.len() <= 16);
-        assert!(blocks.is_sorted_by(|a, b| a.0 < b.0), "in order of height");
-        assert!(!self.gone.contains_key(&peer), "a peer that was let go of is asked");
-        for &(height, hash) in blocks {
-            assert_eq!(self.chain[usize::try_from(height).unwrap()].hash(), hash);
-            let asked = || self.in_flight.values().filter(|(_, blocks)| blocks.contains(&(height, hash)));
-            if asked().count() > 0 {
-                assert_eq!((asked().count(), blocks.len()), (1, 1), "height {height} is asked again");
-                assert!(asked().all(|(other, _)| *other != peer));
-                assert_eq!(self.download.window.lowest_missing(), Some(height));
+            Action::Cancel(ask) => drop(self.open.remove(&ask)),
+            Action::Report(_) => self.to_report -= 1,
+            Action::Ask { ask, blocks } => {
+                self.asks += 1;
+                assert!(!blocks.is_empty() && blocks.is_sorted_by(|a, b| a.0 < b.0), "in order of height");
+                for &(height, hash) in &blocks {
+                    assert_eq!(self.chain[usize::try_from(height).unwrap()].hash(), hash);
+                    assert!(!self.open.values().any(|open| open.contains(&(height, hash))), "{height} is asked twice");
+                    let jitter = self.habit.jitter * (self.rng.next_u32() % 1000) / 1000;
+                    let at = self.now + self.habit.takes + jitter;
+                    self.events.push(Reverse((at, Event::Answer(ask, height, hash))));
+                }
+                self.open.insert(ask, blocks);
+                let under_way: usize = self.open.values().map(Vec::len).sum();
+                // The lowest missing block is asked for in any case.
+                assert!(under_way <= self.limits.under_way + 1);
             }
         }
     }
 
-    /// Puts the moment of the answer into the calendar, if there will be one.
-    fn schedule(&mut self, peer: usize, ask: AskId, blocks: &[(u32, BlockHash)]) {
-        let member = self.members.get_mut(&peer).unwrap();
-        let sent = blocks.iter().filter(|(height, _)| !member.habit.lacks.contains(height)).count();
-        let sent = sent.min(member.habit.at_most);
-        if member.habit.silent_after.is_some_and(|limit| member.sent + sent > limit) {
-            return;
+    fn answer(&mut self, ask: AskId, height: u32, hash: BlockHash) {
+        // A question that was cancelled may still be answered: that counts for nothing.
+        if let Some(open) = self.open.get_mut(&ask) {
+            open.retain(|&block| block != (height, hash));
         }
-        member.sent += sent;
-        let begin = member.busy_until.max(self.now + member.habit.latency);
-        member.busy_until = begin + member.habit.pace * u32::try_from(sent).unwrap();
-        self.events.push(Reverse((member.busy_until + member.habit.latency, Event::Answer(ask))));
-    }
-
-    fn answer(&mut self, peer: usize, blocks: &[(u32, BlockHash)]) -> Answer {
-        let habit = &self.members[&peer].habit;
-        let mut answer = Answer::default();
-        for &(height, hash) in blocks {
-            let Some(block) = self.chain.get(usize::try_from(height).unwrap()).filter(|block| block.hash() == hash)
-            else {
-                // The chain is another one by now.
-                answer.missing.push((hash, Missing::NotFound));
-                continue;
-            };
-            if habit.lacks.contains(&height) {
-                answer.missing.push((hash, Missing::NotFound));
-            } else if answer.found.len() >= habit.at_most {
-                answer.missing.push((hash, Missing::Dropped));
-            } else if habit.lies {
-                let wrong = with_wrong_body(block);
-                let verdict = check_body(Network::Regtest, height, &wrong).map(drop);
-                answer.found.push((wrong, verdict));
-            } else {
-                answer.found.push((block.clone(), Ok(())));
-                *self.delivered.entry(peer).or_default() += 1;
+        let is_open = self.open.contains_key(&ask);
+        let mut one_of = |count: u32| count > 0 && self.rng.next_u32().is_multiple_of(count);
+        let (is_wrong, is_missing) = (one_of(self.habit.wrong_of), one_of(self.habit.missing_of));
+        let (lacks, until) = &self.habit.lacks;
+        let is_lacking = lacks.contains(&height) && self.now < *until;
+        let block = self.chain.get(usize::try_from(height).unwrap()).filter(|block| block.hash() == hash);
+        let result = match block {
+            Some(block) if !is_missing && !is_lacking => {
+                let block = if is_wrong { with_wrong_body(block) } else { block.clone() };
+                let verdict = check_body(Network::Regtest, height, &block).map(drop);
+                self.to_report += usize::from(is_wrong && is_open);
+                Ok(Delivery { peer: PeerId(u64::from(height) % 8), block, verdict })
             }
-        }
-        answer
+            Some(_) | None => Err(if is_missing { Missing::TimedOut } else { Missing::NotFound }),
+        };
+        self.download.handle_arrivals(ask, vec![Arrival { hash, result }], self.now);
     }
 
     fn write(&mut self) {

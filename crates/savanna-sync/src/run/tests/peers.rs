@@ -1,18 +1,17 @@
-//! Peers in this process: services that answer from a chain, each with its habits.
+//! A peer set of peers in this process, which answer from a chain, each with its habits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use savanna_peer::{CloseReason, Missing, Partial, Request, RequestError, Response};
+use futures_util::future::BoxFuture;
+use savanna_net::{Clock, PeerAddr, PeerId, Tasks, session_config};
+use savanna_peer::{CloseReason, Direction, Missing, Partial, PeerInfo, Request, RequestError, Response};
+use savanna_peerset::{Config, Peer, PeerSet};
 use savanna_sim::regtest::with_wrong_body;
-use savanna_wire::{Block, BlockHash};
-use tower::Service;
-
-use crate::Peer;
+use savanna_wire::{Block, BlockHash, Network, Services, Version, VersionAddr};
+use tokio::sync::watch;
 
 /// How a peer answers.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +20,8 @@ pub(super) struct Habit {
     pub(super) headers_take: Duration,
     /// It sends no more headers than these in an answer.
     pub(super) headers_at_most: Option<usize>,
+    /// It answers no question for headers.
+    pub(super) hides: bool,
     /// Time for each block.
     pub(super) pace: Duration,
     /// Once it has sent so many blocks it answers no question for blocks.
@@ -39,6 +40,29 @@ pub(super) struct Habit {
     pub(super) grows: VecDeque<(usize, Vec<Block>)>,
 }
 
+/// Why we closed which connections.
+pub(super) type Closed = Arc<Mutex<BTreeMap<PeerId, CloseReason>>>;
+
+/// A peer set, and what it runs on.
+pub(super) struct Net {
+    pub(super) set: PeerSet,
+    pub(super) closed: Closed,
+    _tasks: Tasks,
+}
+
+impl Net {
+    /// Makes a set of peers, each with a chain and a habit.
+    pub(super) async fn of(peers: impl IntoIterator<Item = (&[Block], Habit)>) -> Self {
+        let tasks = Tasks::new();
+        let set = PeerSet::spawn(Config::PUBLIC, [7; 32], None, Clock::start(), &tasks.spawner());
+        let closed = Closed::default();
+        for (id, (chain, habit)) in (0..).zip(peers) {
+            set.add(Fake::new(PeerId(id), chain, habit, &closed)).await;
+        }
+        Self { set, closed, _tasks: tasks }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     habit: Habit,
@@ -47,33 +71,45 @@ struct State {
     sent: usize,
 }
 
-/// A service that answers as a peer does.
-#[derive(Debug, Clone)]
-pub(super) struct Fake(Arc<Mutex<State>>);
-
-/// What connections were closed, and why.
-pub(super) type Closed = Arc<Mutex<BTreeMap<u32, CloseReason>>>;
-
-/// Makes a peer with a chain.
-pub(super) fn peer(id: u32, chain: &[Block], habit: Habit, closed: &Closed) -> Peer<u32, Fake> {
-    let mut state = State { habit, chain: Vec::new(), heights: BTreeMap::new(), sent: 0 };
-    state.take(chain.to_vec());
-    let closed = Arc::clone(closed);
-    let close = move |reason| assert_eq!(closed.lock().unwrap().insert(id, reason), None, "closed twice");
-    Peer::new(id, Fake(Arc::new(Mutex::new(state))), close)
+/// A peer that answers from a chain.
+struct Fake {
+    id: PeerId,
+    info: PeerInfo,
+    state: Mutex<State>,
+    end: watch::Sender<Option<CloseReason>>,
+    closed: Closed,
 }
 
-impl Service<Request> for Fake {
-    type Response = Response;
-    type Error = RequestError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, RequestError>> + Send>>;
+type Answer = (Option<Duration>, Result<Response, RequestError>);
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RequestError>> {
-        Poll::Ready(Ok(()))
+impl Fake {
+    fn new(id: PeerId, chain: &[Block], habit: Habit, closed: &Closed) -> Self {
+        let mut state = State { habit, chain: Vec::new(), heights: BTreeMap::new(), sent: 0 };
+        state.take(chain.to_vec());
+        let (state, end) = (Mutex::new(state), watch::Sender::new(None));
+        Self { id, info: info(), state, end, closed: Arc::clone(closed) }
+    }
+}
+
+impl Peer for Fake {
+    fn id(&self) -> PeerId {
+        self.id
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let mut state = self.0.lock().unwrap();
+    fn info(&self) -> &PeerInfo {
+        &self.info
+    }
+
+    fn address(&self) -> Option<PeerAddr> {
+        None
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
+
+    fn ask(&self, request: Request) -> BoxFuture<'static, Result<Response, RequestError>> {
+        let mut state = self.state.lock().unwrap();
         let (after, answer) = if let Request::FindHeaders { locator, .. } = &request {
             state.headers(locator)
         } else if let Request::Blocks(hashes) = &request {
@@ -81,7 +117,9 @@ impl Service<Request> for Fake {
         } else {
             panic!("a synchronisation does not ask {request:?}")
         };
-        drop(state);
+        if let Err(RequestError::Closed(reason)) = &answer {
+            self.end.send_replace(Some(reason.clone()));
+        }
         Box::pin(async move {
             match after {
                 Some(after) => tokio::time::sleep(after).await,
@@ -89,6 +127,16 @@ impl Service<Request> for Fake {
             }
             answer
         })
+    }
+
+    fn closed(&self) -> BoxFuture<'static, CloseReason> {
+        let mut end = self.end.subscribe();
+        Box::pin(async move { end.wait_for(Option::is_some).await.unwrap().clone().unwrap() })
+    }
+
+    fn close(&self, reason: CloseReason) {
+        assert_eq!(self.closed.lock().unwrap().insert(self.id, reason.clone()), None, "closed twice");
+        self.end.send_replace(Some(reason));
     }
 }
 
@@ -98,16 +146,17 @@ impl State {
         self.chain = chain;
     }
 
-    fn headers(&self, locator: &[BlockHash]) -> (Option<Duration>, Result<Response, RequestError>) {
+    fn headers(&self, locator: &[BlockHash]) -> Answer {
         let fork = locator.iter().find_map(|hash| self.heights.get(hash)).expect("everyone shares the genesis block");
         let following = self.chain[fork + 1..].iter().map(|block| block.header().clone());
         let most = self.habit.headers_at_most.unwrap_or(160);
         let headers =
             if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(most).collect() };
-        (Some(self.habit.headers_take), Ok(Response::Headers(headers)))
+        let after = (!self.habit.hides).then_some(self.habit.headers_take);
+        (after, Ok(Response::Headers(headers)))
     }
 
-    fn blocks(&mut self, hashes: &[BlockHash]) -> (Option<Duration>, Result<Response, RequestError>) {
+    fn blocks(&mut self, hashes: &[BlockHash]) -> Answer {
         assert!(hashes.len() <= 16);
         if self.habit.closes_after.is_some_and(|limit| self.sent >= limit) {
             return (Some(Duration::ZERO), Err(RequestError::Closed(CloseReason::ClosedByPeer)));
@@ -134,7 +183,22 @@ impl State {
             self.take(chain);
         }
         let takes = self.habit.pace * u32::try_from(found.len()).unwrap();
-        let answer = Ok(Response::Blocks(Partial { found, missing }));
-        (Some(takes), answer)
+        (Some(takes), Ok(Response::Blocks(Partial { found, missing })))
     }
+}
+
+fn info() -> PeerInfo {
+    let config = session_config(Network::Regtest);
+    let remote = Version {
+        version: config.version,
+        services: Services::NODE_NETWORK,
+        time: 0,
+        receiver: VersionAddr::UNSPECIFIED,
+        sender: VersionAddr::UNSPECIFIED,
+        nonce: 0,
+        user_agent: config.user_agent,
+        height: 0,
+        relay: false,
+    };
+    PeerInfo { direction: Direction::Outbound, remote, negotiated: config.version }
 }

@@ -39,6 +39,10 @@ impl Chain {
         u32::try_from(self.0.len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
+    fn genesis(&self) -> BlockHash {
+        self.0.first().map_or(BlockHash::ZERO, Block::hash)
+    }
+
     fn find(&self, hash: BlockHash) -> Option<&Block> {
         self.0.iter().find(|block| block.hash() == hash)
     }
@@ -93,6 +97,11 @@ impl Node {
 
     pub(super) fn height(&self) -> u32 {
         self.chain.height()
+    }
+
+    /// Returns the hash of its first block.
+    pub(super) fn genesis(&self) -> BlockHash {
+        self.chain.genesis()
     }
 
     pub(super) const fn manner(&self) -> Manner {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use savanna_net::{Client, PeerId};
-use savanna_sync::Gone;
-use savanna_sync::Progress;
-use savanna_sync::download::Fault;
+use savanna_net::PeerId;
+use savanna_peerset::Event;
 use savanna_sync::headers::HeaderFault;
+use savanna_sync::{Fault, Progress};
+
+use super::dial::Missed;
 
 /// How much time lies between two lines about the same thing.
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
@@ -27,7 +27,10 @@ pub(super) struct Reporter {
     in_blocks: Cell<bool>,
     began: RefCell<Option<Instant>>,
     last_line: Cell<Option<Instant>>,
-    gone: RefCell<Vec<String>>,
+    /// The peers that are there, by what they are called.
+    peers: RefCell<BTreeMap<PeerId, String>>,
+    /// What was wrong last with each of the others.
+    trouble: RefCell<BTreeMap<String, String>>,
 }
 
 impl Reporter {
@@ -41,7 +44,8 @@ impl Reporter {
             in_blocks: Cell::new(false),
             began: RefCell::new(None),
             last_line: Cell::new(None),
-            gone: RefCell::default(),
+            peers: RefCell::default(),
+            trouble: RefCell::default(),
         }
     }
 
@@ -54,9 +58,36 @@ impl Reporter {
         }
     }
 
-    /// Returns which peers went and why.
-    pub(super) fn gone(&self) -> Vec<String> {
-        self.gone.borrow().clone()
+    /// Returns what is wrong with the peers that are not there.
+    pub(super) fn trouble(&self) -> Vec<String> {
+        self.trouble.borrow().iter().map(|(peer, why)| format!("{peer}: {why}")).collect()
+    }
+
+    /// Takes a dial that led to nobody, and tells of the first in a row.
+    pub(super) fn miss(&self, missed: &Missed) {
+        let Missed { peer, why } = missed;
+        if self.trouble.borrow_mut().insert(peer.clone(), why.clone()).is_none() {
+            self.line(&format!("peer not reached: {peer}: {why}"));
+        }
+    }
+
+    /// Takes what happens to the peers.
+    pub(super) fn hear(&self, event: &Event) {
+        match event {
+            Event::Joined { peer, address, .. } => {
+                let name = address.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
+                self.trouble.borrow_mut().remove(&name);
+                self.peers.borrow_mut().insert(*peer, name);
+            }
+            Event::Left { peer, reason } => {
+                // Those that were reported have been told of.
+                if let Some(name) = self.peers.borrow_mut().remove(peer) {
+                    self.line(&format!("{name} left: {reason}"));
+                    self.trouble.borrow_mut().insert(name, reason.to_string());
+                }
+            }
+            Event::Gossip { .. } | Event::Lagged(_) | _ => {}
+        }
     }
 
     /// Takes the bar away.
@@ -65,8 +96,8 @@ impl Reporter {
     }
 
     /// Shows what has happened.
-    pub(super) fn show(&self, event: &Progress<PeerId>, known: &BTreeMap<PeerId, Client>) {
-        match event {
+    pub(super) fn show(&self, progress: &Progress) {
+        match progress {
             Progress::Headers { height } if !self.in_blocks.get() => {
                 self.bar.set_position(u64::from(*height));
                 self.now_and_then(|| format!("headers up to height {height}"));
@@ -75,15 +106,11 @@ impl Reporter {
             Progress::Reorganised { fork } => {
                 self.line(&format!("another branch has more work: going back to height {fork}"));
             }
-            Progress::PeerGone { peer, why } => {
-                let client = known.get(peer);
-                let address = client.and_then(Client::peer_addr);
-                let name = address.map_or_else(|| "a peer".to_owned(), |address| address.to_string());
-                // A connection that has ended knows why, so there is nothing to wait for.
-                let reason = client.filter(|_| *why == Gone::Closed).and_then(|client| client.closed().now_or_never());
-                let why = reason.map_or_else(|| describe(*why).to_owned(), |reason| reason.to_string());
+            Progress::Reported { peer, why } => {
+                let name = self.peers.borrow_mut().remove(peer).unwrap_or_else(|| "a peer".to_owned());
+                let why = describe(*why);
                 self.line(&format!("{name} is out: {why}"));
-                self.gone.borrow_mut().push(format!("{name}: {why}"));
+                self.trouble.borrow_mut().insert(name, why.to_owned());
             }
             Progress::Headers { .. } | _ => {}
         }
@@ -119,15 +146,12 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn describe(why: Gone) -> &'static str {
+const fn describe(why: Fault) -> &'static str {
     match why {
-        Gone::Closed => "its connection ended",
-        Gone::Blocks(Fault::WrongBody) => "it sent a block that is not what its header says",
-        Gone::Blocks(Fault::Stalled) => "it let its time for blocks pass again and again",
-        Gone::Headers(HeaderFault::Invalid) => "its headers are invalid",
-        Gone::Headers(HeaderFault::Looping) => "its headers lead nowhere",
-        Gone::Headers(HeaderFault::LowWork) => "its chain is another one with less work",
-        Gone::Headers(HeaderFault::Silent) => "it answers no question for headers",
+        Fault::WrongBody => "it sent a block that is not what its header says",
+        Fault::Headers(HeaderFault::Invalid) => "its headers are invalid",
+        Fault::Headers(HeaderFault::Looping) => "its headers lead nowhere",
+        Fault::Headers(HeaderFault::LowWork) => "its chain is another one with less work",
     }
 }
 

@@ -1,0 +1,65 @@
+//! A source that no peer set is like.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use savanna_peerset::{Fetched, RequestError};
+use savanna_wire::Block;
+
+use super::super::*;
+use crate::Found;
+
+/// Answers from a chain, tells of as many blocks of a question as it likes, and has peers or none.
+#[derive(Clone)]
+pub(super) struct Stub {
+    pub(super) chain: Arc<Vec<Block>>,
+    /// Ends a stream after so many blocks.
+    pub(super) at_most: usize,
+    /// What it says of how many peers it has, by how long it exists.
+    pub(super) peers: fn(Duration) -> usize,
+    pub(super) since: Instant,
+    pub(super) reported: Arc<Mutex<Vec<PeerId>>>,
+}
+
+impl Stub {
+    pub(super) fn new(chain: Vec<Block>) -> Self {
+        let (chain, since) = (Arc::new(chain), Instant::now());
+        Self { chain, at_most: usize::MAX, peers: |_| 1, since, reported: Arc::default() }
+    }
+}
+
+impl Source for Stub {
+    fn find_headers(&self, locator: Vec<BlockHash>, _: usize) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
+        if self.peers() == 0 {
+            return Box::pin(async { Err(RequestError::NoPeers) });
+        }
+        let fork = locator.iter().find_map(|hash| self.chain.iter().position(|block| block.hash() == *hash)).unwrap();
+        let headers = self.chain[fork + 1..].iter().take(160).map(|block| block.header().clone()).collect();
+        Box::pin(async move { Ok(vec![Found { peer: PeerId(1), headers }]) })
+    }
+
+    fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched> {
+        let chain = Arc::clone(&self.chain);
+        let peers = if self.peers() == 0 { 0 } else { self.at_most };
+        let fetched = move |hash: BlockHash| {
+            let block = chain.iter().find(|block| block.hash() == hash).cloned();
+            block.map(|block| Fetched { hash, result: Ok((PeerId(1), block)) })
+        };
+        let paced = stream::iter(hashes.into_iter().filter_map(fetched).take(peers));
+        paced
+            .then(|fetched| async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                fetched
+            })
+            .boxed()
+    }
+
+    fn report(&self, peer: PeerId, _: Offence) {
+        self.reported.lock().unwrap().push(peer);
+    }
+
+    fn peers(&self) -> usize {
+        (self.peers)(self.since.elapsed())
+    }
+}

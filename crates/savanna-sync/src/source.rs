@@ -1,0 +1,82 @@
+//! The network, as far as a synchronisation needs it.
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use savanna_net::PeerId;
+use savanna_peer::{Offence, Request, Response};
+use savanna_peerset::{Fetched, PeerSet, RequestError};
+use savanna_wire::{BlockHash, BlockHeader};
+use tower::ServiceExt;
+
+/// Headers that a peer answered with, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The peer.
+    pub peer: PeerId,
+    /// Its headers.
+    pub headers: Vec<BlockHeader>,
+}
+
+/// Where a chain comes from: many peers as one. Whom to ask, and whom else when that takes long, is its business.
+///
+/// A [`PeerSet`] is one.
+pub trait Source: Send + Sync + 'static {
+    /// Asks `peers` distinct peers, or as many as there are, for the headers that follow a locator.
+    ///
+    /// Dropping the future cancels.
+    ///
+    /// # Errors
+    /// [`RequestError`] if nobody answers.
+    fn find_headers(
+        &self,
+        locator: Vec<BlockHash>,
+        peers: usize,
+    ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>>;
+
+    /// Fetches blocks, and hands each on as it comes, in any order. Dropping the stream cancels.
+    ///
+    /// Of each hash the stream tells once; those that it ends without are missing.
+    fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched>;
+
+    /// Blames the peer that gave an answer: it is to be asked no more.
+    fn report(&self, peer: PeerId, offence: Offence);
+
+    /// Returns how many peers there are.
+    fn peers(&self) -> usize;
+}
+
+impl Source for PeerSet {
+    fn find_headers(
+        &self,
+        locator: Vec<BlockHash>,
+        peers: usize,
+    ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
+        let asked = self.distinct(peers);
+        Box::pin(async move {
+            let answers = asked.oneshot(Request::FindHeaders { locator, stop: None }).await?;
+            let headers = answers.into_iter().filter_map(|answer| {
+                // An answer to another question is as good as none.
+                if let Response::Headers(headers) = answer.response {
+                    Some(Found { peer: answer.peer, headers })
+                } else {
+                    None
+                }
+            });
+            Ok(headers.collect())
+        })
+    }
+
+    fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched> {
+        let set = self.clone();
+        let admitted = stream::once(async move { Self::blocks(&set, hashes).await });
+        admitted.filter_map(|admitted| async { admitted.ok() }).flatten().boxed()
+    }
+
+    fn report(&self, peer: PeerId, offence: Offence) {
+        Self::report(self, peer, offence);
+    }
+
+    fn peers(&self) -> usize {
+        Self::peers(self).borrow().total()
+    }
+}
