@@ -21,11 +21,16 @@ const SLOW_WINDOW: usize = 4;
 /// A window holds what the peer delivers in this time.
 const HORIZON: f64 = 1.0;
 
+/// How long a peer that gave nothing is asked for lists only where nobody else is left; it doubles each time, so many times.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const MAX_DOUBLINGS: u32 = 6;
+
 /// Measures one peer.
 ///
 /// # Security
-/// Only what a peer delivers makes it fast; what it claims or announces does not. Being late halves its window, down to one
-/// hash, so a peer that stalls soon holds next to nothing.
+/// Only what a peer delivers makes it fast; what it claims or announces does not. Being late, or answering without a single
+/// block, halves its window, down to one hash, and costs it its place: until it delivers again it is asked where nobody else is
+/// left, and now and then for one block that another is asked for too. So a peer that stalls holds nothing up.
 #[derive(Debug)]
 pub(crate) struct Load {
     round_trip: Option<Duration>,
@@ -35,6 +40,10 @@ pub(crate) struct Load {
     seconds: f64,
     last_delivery: Duration,
     window: usize,
+    /// How many times in a row it gave nothing, when last, and until when it rests.
+    barren: u32,
+    barren_at: Duration,
+    rests_until: Duration,
     /// Small questions in flight.
     pub(crate) small: usize,
     /// Hashes in flight, and the bytes they are expected to be.
@@ -51,6 +60,9 @@ impl Load {
             seconds: 0.0,
             last_delivery: Duration::ZERO,
             window: FIRST_WINDOW,
+            barren: 0,
+            barren_at: Duration::ZERO,
+            rests_until: Duration::ZERO,
             small: 0,
             hashes: 0,
             pending_bytes: 0,
@@ -64,6 +76,26 @@ impl Load {
 
     pub(crate) const fn window(&self) -> usize {
         self.window
+    }
+
+    /// Returns whether the last it was asked for came.
+    pub(crate) const fn is_trusted(&self) -> bool {
+        self.barren == 0
+    }
+
+    /// Returns whether it has ever delivered anything.
+    pub(crate) const fn is_proven(&self) -> bool {
+        self.blocks > 0.0
+    }
+
+    /// Returns whether a peer that gave nothing may show again what it can do.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        self.barren > 0 && self.hashes == 0 && now >= self.rests_until
+    }
+
+    /// Notes that it is given a chance: the next comes after as long a rest.
+    pub(crate) fn give_chance(&mut self, now: Duration) {
+        self.rests_until = now + FIRST_REST * (1 << self.barren.saturating_sub(1).min(MAX_DOUBLINGS));
     }
 
     /// Returns how long one more small question is likely to take.
@@ -98,6 +130,7 @@ impl Load {
     pub(crate) fn delivered(&mut self, blocks: usize, bytes: u64, begun: Duration, now: Duration) {
         self.fade(blocks as f64, bytes as f64, now.saturating_sub(begun.max(self.last_delivery)));
         self.last_delivery = now;
+        self.barren = 0;
         let deserved = self.deserved_window();
         self.window = if deserved > self.window {
             (self.window + blocks).min(deserved)
@@ -112,6 +145,12 @@ impl Load {
     pub(crate) fn stalled(&mut self, begun: Duration, now: Duration) {
         self.fade(0.0, 0.0, now.saturating_sub(begun.max(self.last_delivery)));
         self.window = (self.window / 2).max(1);
+        // Of lists that were asked for together, one fault is counted.
+        if self.barren == 0 || begun > self.barren_at {
+            self.barren += 1;
+            self.barren_at = now;
+            self.give_chance(now);
+        }
     }
 
     fn fade(&mut self, blocks: f64, bytes: f64, took: Duration) {

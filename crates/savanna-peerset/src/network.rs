@@ -29,6 +29,9 @@ pub(crate) use peer::MAX_SMALL;
 /// An answer is late when it takes so many times what it was expected to take.
 const PATIENCE: u32 = 3;
 
+/// How much longer than the fastest peer another may be expected to take before its answer counts as late all the same.
+const LENIENCE: u32 = 4;
+
 /// The bounds of that.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 const MOST_PATIENCE: Duration = Duration::from_secs(4);
@@ -82,6 +85,8 @@ pub(crate) struct Call {
     pub(crate) items: Vec<(usize, Inventory)>,
     /// How many of the parts have been given to other peers too.
     pub(crate) hedged: usize,
+    /// It shows what its peer can do, so it is let go on where another was quicker.
+    pub(crate) is_chance: bool,
     expected_bytes: u64,
     overdue: Duration,
     is_late: bool,
@@ -209,21 +214,36 @@ impl Network {
         let expected_bytes = self.block_size.expect(kind, items.len());
         let mut patience = MOST_PATIENCE;
         if let Some(Peer { load, .. }) = self.peers.get(&peer) {
-            let wait = if items.is_empty() { load.small_wait() } else { load.bulk_wait(expected_bytes) };
+            let wait = if items.is_empty() { load.small_wait() } else { self.due_wait(load, expected_bytes) };
             patience = wait.saturating_mul(PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE);
         }
         let overdue = now + patience;
         if is_hedged(kind) {
             self.timers.insert((overdue, Timer::Overdue(id)));
         }
-        let (begun, hedged, is_late) = (now, 0, false);
-        let call = Call { id, request, peer, kind, begun, items, hedged, expected_bytes, overdue, is_late };
+        let (begun, hedged, is_late, is_chance) = (now, 0, false, false);
+        let call = Call { id, request, peer, kind, begun, items, hedged, is_chance, expected_bytes, overdue, is_late };
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.begin(&call);
         }
         self.calls.insert(id, call);
         self.counts.count_sent(kind);
         self.outputs.push_back(Output::Call { call: id, peer, request: question });
+    }
+
+    /// Returns how long a list may be expected to take of a peer. The slower it is than others, the less that is its own
+    /// affair: patience with a peer that is slow on purpose would hold up the whole.
+    fn due_wait(&self, load: &Load, bytes: u64) -> Duration {
+        let trusted = self.peers.values().filter(|peer| peer.load.is_trusted() && peer.load.is_proven());
+        let least = trusted.map(|peer| peer.load.bulk_wait(bytes)).min().unwrap_or(Duration::MAX);
+        load.bulk_wait(bytes).min(least.saturating_mul(LENIENCE))
+    }
+
+    /// Marks the last question as a chance for its peer.
+    pub(crate) fn mark_chance(&mut self) {
+        if let Some(call) = self.calls.values_mut().next_back() {
+            call.is_chance = true;
+        }
     }
 
     /// Ends a question and gives back what it held at its peer.
@@ -245,10 +265,11 @@ impl Network {
     }
 
     /// Notes that a question is overdue, and when it will be more so. Returns which parts are to be given to others too:
-    /// the oldest first, each time as many as all times before.
+    /// the oldest first, each time as many as all times before; and all at once where the peer has yet to deliver anything.
     pub(crate) fn overdue(&mut self, id: CallId, now: Duration) -> Option<(RequestId, Vec<usize>)> {
         let call = self.calls.get_mut(&id)?;
-        let more = call.hedged.max(1);
+        let is_proven = self.peers.get(&call.peer).is_some_and(|peer| peer.load.is_proven() && peer.load.is_trusted());
+        let more = if is_proven || call.hedged > 0 { call.hedged.max(1) } else { call.items.len() };
         let parts: Vec<usize> = call.items.iter().skip(call.hedged).take(more).map(|(index, _)| *index).collect();
         call.hedged += parts.len();
         let is_first_time = !std::mem::replace(&mut call.is_late, true);
@@ -272,14 +293,20 @@ impl Network {
         match delivered {
             Some((_, _)) if call.items.is_empty() => peer.load.answered(now.saturating_sub(call.begun)),
             Some((count, bytes)) if count > 0 => peer.load.delivered(count, bytes, call.begun, now),
+            // Many transactions are known to few. Whoever serves the chain has its blocks.
+            Some(_) if call.kind == RequestKind::Blocks => peer.load.stalled(call.begun, now),
             Some(_) => {}
             None if call.items.is_empty() => peer.load.late(now.saturating_sub(call.begun)),
             None => peer.load.stalled(call.begun, now),
         }
     }
 
-    /// Chooses whom to ask a small question: two at random, of whom the nearer.
-    pub(crate) fn pick_small(&mut self, kind: RequestKind, tried: &BTreeSet<PeerId>) -> Pick {
+    /// Chooses whom to ask a small question: `first` if it can be asked now, or else the nearer of two at random.
+    pub(crate) fn pick_small(&mut self, kind: RequestKind, first: Option<PeerId>, tried: &BTreeSet<PeerId>) -> Pick {
+        let first = first.filter(|id| !tried.contains(id));
+        if let Some(id) = first.filter(|id| self.peers.get(id).is_some_and(|peer| peer.is_small_open(kind))) {
+            return Pick::Peer(id);
+        }
         if self.stuck & 1 << kind as u16 != 0 {
             return Pick::Later;
         }
@@ -308,10 +335,11 @@ impl Network {
         self.peers.values().any(|peer| peer.load.room() > 0)
     }
 
-    /// Chooses whom to ask for an item of a list: two at random, of whom the faster. Those who announced it go before others.
+    /// Chooses whom to ask for an item of a list: two at random, of whom the faster. Those who announced it go before others,
+    /// and those who gave nothing when they were asked last come after all of them.
     pub(crate) fn pick_bulk(&mut self, kind: RequestKind, item: &Inventory, tried: &[PeerId], now: Duration) -> Pick {
-        let (mut announcers, mut others) = (Draw::default(), Draw::default());
-        let (mut is_anyone, mut is_any_left) = (false, false);
+        let (mut announcers, mut others, mut last) = (Draw::default(), Draw::default(), Draw::default());
+        let (mut is_anyone, mut is_any_left, mut is_any_trusted) = (false, false, false);
         for (id, peer) in &self.peers {
             if !peer.serves(kind) {
                 continue;
@@ -321,13 +349,20 @@ impl Network {
                 continue;
             }
             is_any_left = true;
+            is_any_trusted |= peer.load.is_trusted();
             if peer.load.room() == 0 || peer.asked.contains(item) {
                 continue;
             }
-            let draw = if self.registry.is_announced(*id, item, now) { &mut announcers } else { &mut others };
+            let is_announced = self.registry.is_announced(*id, item, now);
+            let draw = match (peer.load.is_trusted(), is_announced) {
+                (true, true) => &mut announcers,
+                (true, false) => &mut others,
+                (false, _) => &mut last,
+            };
             draw.offer(*id, &mut self.rng);
         }
-        let draw = if announcers.seen > 0 { announcers } else { others };
+        let trusted = if announcers.seen > 0 { announcers } else { others };
+        let draw = if is_any_trusted { trusted } else { last };
         let bytes = self.block_size.expect(kind, 1);
         match self.better(draw, |load| load.bulk_wait(bytes)) {
             Some(peer) => Pick::Peer(peer),
@@ -335,6 +370,21 @@ impl Network {
             None if is_any_left || !is_anyone => Pick::Later,
             None => Pick::Never,
         }
+    }
+
+    /// Chooses a peer that gave nothing when it was asked last, to be asked for an item that another is asked for too.
+    pub(crate) fn pick_chance(
+        &mut self,
+        kind: RequestKind,
+        item: &Inventory,
+        tried: &[PeerId],
+        now: Duration,
+    ) -> Option<PeerId> {
+        let is_missing = |id: &PeerId| tried.contains(id) || self.registry.is_missing(*id, item, now);
+        let mut due = self.peers.iter_mut().filter(|(_, peer)| peer.serves(kind) && peer.load.is_due(now));
+        let (id, peer) = due.find(|(id, _)| !is_missing(id))?;
+        peer.load.give_chance(now);
+        Some(*id)
     }
 
     /// Returns whether a chosen peer may be asked for one more item.

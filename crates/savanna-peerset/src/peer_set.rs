@@ -100,7 +100,14 @@ impl PeerSet {
     /// Returns a service that asks `peers` distinct peers the same question.
     #[must_use]
     pub fn distinct(&self, peers: usize) -> Distinct {
-        Distinct { set: self.clone(), peers }
+        Distinct { set: self.clone(), peers, grace: None }
+    }
+
+    /// Asks a peer, and another one where that one is gone, fails or is late. Attributes the answer to the peer that gave it.
+    ///
+    /// For questions that follow one another, as those for headers do: whoever answered the last is likely to answer the next.
+    pub fn following(&self, peer: PeerId, request: Request) -> ResponseFuture<Vec<Answer>> {
+        self.ask(Ask::Following(request, peer), answers)
     }
 
     /// Fetches blocks, at most [`MAX_HASHES`](crate::MAX_HASHES), and hands each on as it comes, with the peer that gave it.
@@ -203,6 +210,15 @@ impl Service<Request> for PeerSet {
 pub struct Distinct {
     set: PeerSet,
     peers: usize,
+    grace: Option<Duration>,
+}
+
+impl Distinct {
+    /// Lets the slower half of those who are asked take no longer than this after the quicker half: who is later is left out.
+    #[must_use]
+    pub fn within(self, grace: Duration) -> Self {
+        Self { grace: Some(grace), ..self }
+    }
 }
 
 impl Service<Request> for Distinct {
@@ -215,10 +231,11 @@ impl Service<Request> for Distinct {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        self.set.ask(Ask::Distinct(request, self.peers), |outcome| match outcome {
-            Outcome::Answers(answers) => answers,
-            Outcome::Gathered(_) | Outcome::Streamed => Vec::new(),
-        })
+        let ask = match self.grace {
+            None => Ask::Distinct(request, self.peers),
+            Some(grace) => Ask::Graced(request, self.peers, grace),
+        };
+        self.set.ask(ask, answers)
     }
 }
 
@@ -327,6 +344,13 @@ impl Room {
 impl Clone for Room {
     fn clone(&self) -> Self {
         Self(None)
+    }
+}
+
+fn answers(outcome: Outcome) -> Vec<Answer> {
+    match outcome {
+        Outcome::Answers(answers) => answers,
+        Outcome::Gathered(_) | Outcome::Streamed => Vec::new(),
     }
 }
 

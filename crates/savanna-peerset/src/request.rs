@@ -1,5 +1,7 @@
 //! What is asked of the network, and what comes back.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use savanna_net::PeerId;
@@ -19,8 +21,12 @@ pub enum Ask {
     /// Wants one answer. Lists of blocks and of transactions are split over peers and gathered, at most [`MAX_HASHES`];
     /// statements go to as many peers as their kind is meant for.
     One(Request),
+    /// Wants one answer, of this peer before any other; of another one where it is gone, fails or is late.
+    Following(Request, PeerId),
     /// Wants the answers of so many distinct peers, each to the whole question.
     Distinct(Request, usize),
+    /// Wants the same, and waits for the slower half of those who are asked no longer than this.
+    Graced(Request, usize, Duration),
     /// Wants blocks one by one as they come, at most [`MAX_HASHES`].
     Stream(Vec<BlockHash>),
 }

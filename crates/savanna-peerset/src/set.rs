@@ -184,16 +184,18 @@ impl Set {
             len if len > MAX_HASHES => Err(RequestError::TooLong { len, limit: MAX_HASHES }),
             _ => Ok(Work::Gather(Gather::new(id, kind, items, is_streamed, &self.config))),
         };
-        let spread = |request, want| Ok(Work::Spread(Spread::new(request, want, self.config.attempts)));
+        let spread = |request, want: usize| Spread::new(request, want.max(1), self.config.attempts);
         match ask {
             Ask::One(Request::Blocks(hashes)) => gather(RequestKind::Blocks, item::blocks(hashes), false),
             Ask::One(Request::Transactions(ids)) => gather(RequestKind::Transactions, item::transactions(ids), false),
             Ask::Stream(hashes) => gather(RequestKind::Blocks, item::blocks(hashes), true),
             Ask::One(request) => {
                 let want = audience(request.kind());
-                spread(request, want)
+                Ok(Work::Spread(spread(request, want)))
             }
-            Ask::Distinct(request, want) => spread(request, want.max(1)),
+            Ask::Following(request, peer) => Ok(Work::Spread(spread(request, 1).following(peer))),
+            Ask::Distinct(request, want) => Ok(Work::Spread(spread(request, want))),
+            Ask::Graced(request, want, grace) => Ok(Work::Spread(spread(request, want).graced(grace))),
         }
     }
 
@@ -241,7 +243,15 @@ impl Set {
         pending.calls.remove(&call.id);
         self.hungry.insert(call.request);
         match &mut pending.work {
-            Work::Spread(spread) => spread.answered(call, result, &mut self.network, now),
+            Work::Spread(spread) => {
+                spread.answered(call, result, &mut self.network, now);
+                let ends = spread.take_grace().map(|grace| now + grace).filter(|ends| *ends < pending.armed);
+                if let Some(ends) = ends {
+                    self.network.timers.remove(&(pending.armed, Timer::Deadline(call.request)));
+                    self.network.timers.insert((ends, Timer::Deadline(call.request)));
+                    (pending.deadline, pending.armed) = (ends, ends);
+                }
+            }
             Work::Gather(gather) => {
                 let is_shared = gather.answered(call, result, &mut self.network, now);
                 if gather.take_moved(&self.network) {
@@ -302,7 +312,7 @@ impl Set {
 
 /// Abandons the questions that have nothing left to bring.
 fn abandon_idle(calls: &mut BTreeSet<CallId>, gather: &mut Gather, network: &mut Network) {
-    let idle = calls.iter().filter(|id| network.call(**id).is_some_and(|call| gather.is_idle(call)));
+    let idle = calls.iter().filter(|id| network.call(**id).is_some_and(|call| !call.is_chance && gather.is_idle(call)));
     for id in idle.copied().collect::<Vec<_>>() {
         calls.remove(&id);
         if let Some(call) = network.abandon(id) {

@@ -68,6 +68,7 @@ impl Gather {
         while !self.waiting.is_empty() && self.has_room(network) && network.is_bulk_open() {
             let Some((first, peer)) = self.next(network, now) else { break };
             self.ask(first, peer, network, now);
+            self.give_chance(first, network, now);
         }
         if self.left > 0 && self.in_flight == 0 && !self.is_streamed && !self.has_room(network) {
             self.give_up(Missing::Dropped, network);
@@ -213,12 +214,28 @@ impl Gather {
             self.items[*index].copies += 1;
             self.items[*index].tried.push(peer);
         }
-        self.in_flight += parts.len();
         if is_retry {
             network.retries.pay()
         } else {
             network.retries.earn()
         }
+        self.put(peer, parts, network, now);
+    }
+
+    /// Asks a peer that gave nothing of late for an item that another is being asked for, so that nothing waits for it.
+    fn give_chance(&mut self, index: usize, network: &mut Network, now: Duration) {
+        let item = &self.items[index];
+        if let Some(peer) = network.pick_chance(self.kind, &item.id, &item.tried, now) {
+            let id = item.id;
+            self.items[index].copies += 1;
+            self.items[index].tried.push(peer);
+            self.put(peer, vec![(index, id)], network, now);
+            network.mark_chance();
+        }
+    }
+
+    fn put(&mut self, peer: PeerId, parts: Vec<(usize, Inventory)>, network: &mut Network, now: Duration) {
+        self.in_flight += parts.len();
         let ids = parts.iter().map(|(_, id)| *id);
         let question = if self.kind == RequestKind::Blocks {
             Request::Blocks(ids.filter_map(block_hash).collect())

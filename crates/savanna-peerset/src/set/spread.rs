@@ -20,6 +20,10 @@ pub(super) struct Spread {
     spare: usize,
     /// How many peers more than wanted are being asked because others are late.
     hedges: usize,
+    /// Whom to ask before any other.
+    first: Option<PeerId>,
+    /// How long the others have once half of those who are asked have answered.
+    grace: Option<Duration>,
     tried: BTreeSet<PeerId>,
     in_flight: usize,
     answers: Vec<Answer>,
@@ -30,7 +34,18 @@ impl Spread {
     pub(super) fn new(request: Request, want: usize, attempts: usize) -> Self {
         let spare = attempts.saturating_sub(1);
         let (tried, answers) = (BTreeSet::new(), Vec::new());
-        Self { request, want, spare, hedges: 0, tried, in_flight: 0, answers, last_error: None }
+        let (first, grace) = (None, None);
+        Self { request, want, spare, hedges: 0, first, grace, tried, in_flight: 0, answers, last_error: None }
+    }
+
+    /// Asks one peer before any other.
+    pub(super) fn following(self, peer: PeerId) -> Self {
+        Self { first: Some(peer), ..self }
+    }
+
+    /// Waits for the slower half no longer than this.
+    pub(super) fn graced(self, grace: Duration) -> Self {
+        Self { grace: Some(grace), ..self }
     }
 
     /// Asks as many peers as are needed and may be asked.
@@ -42,7 +57,7 @@ impl Spread {
                 network.starved = true;
                 return Progress::Hungry;
             }
-            pick = network.pick_small(self.request.kind(), &self.tried);
+            pick = network.pick_small(self.request.kind(), self.first, &self.tried);
             let Pick::Peer(peer) = pick else { break };
             if is_retry {
                 network.retries.pay()
@@ -87,6 +102,11 @@ impl Spread {
                 self.last_error = Some(error);
             }
         }
+    }
+
+    /// Returns how long the others have from now on, once, as soon as half of those who are asked have answered.
+    pub(super) fn take_grace(&mut self) -> Option<Duration> {
+        self.grace.take_if(|_| !self.answers.is_empty() && self.answers.len() >= self.in_flight)
     }
 
     /// Lets one more peer be asked, since one is late.

@@ -349,3 +349,32 @@ async fn adversary_22_headers_do_not_wait_for_a_leader_that_tells_them_one_by_on
     sync(net.set.clone(), memory(), Options::default(), |_| {}).await.unwrap();
     assert!(started.elapsed() < 15_000 * MS, "{:?}", started.elapsed());
 }
+
+/// Returns how long a chain takes from peers of these habits.
+async fn time_from(chain: &[Block], habits: impl IntoIterator<Item = Habit>) -> Duration {
+    let net = net_of(chain, habits).await;
+    let (store, started) = (memory(), Instant::now());
+    sync(net.set.clone(), Arc::clone(&store), Options::default(), |_| {}).await.unwrap();
+    assert_eq!(store.blocks().len(), chain.len());
+    started.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_a_bad_peer_beside_a_good_one_costs_no_more_than_seconds() {
+    let chain = chain(12_000, 10);
+    let quick = Habit { headers_take: MS, pace: MS / 16, ..Habit::default() };
+    let alone = time_from(&chain, [quick.clone()]).await;
+    let bad = [
+        ("silent", Habit { hides: true, silent_after: Some(0), ..quick.clone() }),
+        ("stalling", Habit { silent_after: Some(0), ..quick.clone() }),
+        ("empty", Habit { empty: true, ..quick.clone() }),
+        ("lacking", Habit { lacks: 0..12_001, ..quick.clone() }),
+        ("slow", Habit { pace: 400 * MS, headers_take: 300 * MS, ..quick.clone() }),
+        ("fading", Habit { silent_after: Some(500), ..quick.clone() }),
+    ];
+    let mut times = Vec::new();
+    for (name, habit) in bad {
+        times.push((name, time_from(&chain, [habit, quick.clone()]).await));
+    }
+    assert!(times.iter().all(|(_, beside)| *beside < 2 * alone + 3_000 * MS), "{times:?} beside, {alone:?} alone");
+}

@@ -30,6 +30,8 @@ pub(super) struct Habit {
     pub(super) lies: bool,
     /// Its headers do not link.
     pub(super) invents: bool,
+    /// It answers every question at once, and with nothing.
+    pub(super) empty: bool,
     /// It drops what is beyond so many blocks.
     pub(super) at_most: Option<usize>,
     /// Heights that it lacks.
@@ -149,7 +151,7 @@ impl State {
     fn headers(&self, locator: &[BlockHash]) -> Answer {
         let fork = locator.iter().find_map(|hash| self.heights.get(hash)).expect("everyone shares the genesis block");
         let following = self.chain[fork + 1..].iter().map(|block| block.header().clone());
-        let most = self.habit.headers_at_most.unwrap_or(160);
+        let most = if self.habit.empty { 0 } else { self.habit.headers_at_most.unwrap_or(160) };
         let headers =
             if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(most).collect() };
         let after = (!self.habit.hides).then_some(self.habit.headers_take);
@@ -163,6 +165,10 @@ impl State {
         }
         if self.habit.silent_after.is_some_and(|limit| self.sent >= limit) {
             return (None, Err(RequestError::TimedOut));
+        }
+        if self.habit.empty {
+            let missing = hashes.iter().map(|&hash| (hash, Missing::Dropped)).collect();
+            return (Some(Duration::ZERO), Ok(Response::Blocks(Partial { found: Vec::new(), missing })));
         }
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for &hash in hashes {
