@@ -83,6 +83,11 @@ impl Load {
         self.barren == 0
     }
 
+    /// Returns whether it has ever answered a small question.
+    pub(crate) const fn is_measured(&self) -> bool {
+        self.round_trip.is_some()
+    }
+
     /// Returns whether it has ever delivered anything.
     pub(crate) const fn is_proven(&self) -> bool {
         self.blocks > 0.0

@@ -32,7 +32,10 @@ const PATIENCE: u32 = 3;
 /// How much longer than the fastest peer another may be expected to take before its answer counts as late all the same.
 const LENIENCE: u32 = 4;
 
-/// The bounds of that.
+/// How long a peer that is to be asked first may be expected to take however near others are.
+const NEAR: Duration = Duration::from_millis(200);
+
+/// The bounds of patience.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 const MOST_PATIENCE: Duration = Duration::from_secs(4);
 
@@ -88,6 +91,8 @@ pub(crate) struct Call {
     /// It shows what its peer can do, so it is let go on where another was quicker.
     pub(crate) is_chance: bool,
     expected_bytes: u64,
+    /// How long its peer was likely to take.
+    expected_wait: Duration,
     overdue: Duration,
     is_late: bool,
 }
@@ -212,17 +217,16 @@ impl Network {
         self.next_call += 1;
         let kind = question.kind();
         let expected_bytes = self.block_size.expect(kind, items.len());
-        let mut patience = MOST_PATIENCE;
-        if let Some(Peer { load, .. }) = self.peers.get(&peer) {
-            let wait = if items.is_empty() { load.small_wait() } else { self.due_wait(load, expected_bytes) };
-            patience = wait.saturating_mul(PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE);
-        }
-        let overdue = now + patience;
+        let load = self.peers.get(&peer).map(|peer| &peer.load);
+        let wait = |load: &Load| if items.is_empty() { load.small_wait() } else { load.bulk_wait(expected_bytes) };
+        let expected_wait = load.map_or(MOST_PATIENCE, wait);
+        // Until then others may show how long it takes.
+        let overdue = now + LEAST_PATIENCE;
         if is_hedged(kind) {
             self.timers.insert((overdue, Timer::Overdue(id)));
         }
         let (begun, hedged, is_late, is_chance) = (now, 0, false, false);
-        let call = Call { id, request, peer, kind, begun, items, hedged, is_chance, expected_bytes, overdue, is_late };
+        let call = Call { id, request, peer, kind, begun, items, hedged, is_chance, expected_bytes, expected_wait, overdue, is_late };
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.begin(&call);
         }
@@ -231,12 +235,18 @@ impl Network {
         self.outputs.push_back(Output::Call { call: id, peer, request: question });
     }
 
-    /// Returns how long a list may be expected to take of a peer. The slower it is than others, the less that is its own
-    /// affair: patience with a peer that is slow on purpose would hold up the whole.
-    fn due_wait(&self, load: &Load, bytes: u64) -> Duration {
-        let trusted = self.peers.values().filter(|peer| peer.load.is_trusted() && peer.load.is_proven());
-        let least = trusted.map(|peer| peer.load.bulk_wait(bytes)).min().unwrap_or(Duration::MAX);
-        load.bulk_wait(bytes).min(least.saturating_mul(LENIENCE))
+    /// Returns how long a question may take. How slow its peer has been before excuses it no further than others are fast:
+    /// patience with a peer that is slow on purpose would hold up the whole.
+    fn patience(&self, call: &Call) -> Duration {
+        let others = self.peers.iter().filter(|(id, peer)| **id != call.peer && peer.serves(call.kind));
+        let least = if call.items.is_empty() {
+            others.filter(|(_, peer)| peer.load.is_measured()).map(|(_, peer)| peer.load.small_wait()).min()
+        } else {
+            let proven = others.filter(|(_, peer)| peer.load.is_trusted() && peer.load.is_proven());
+            proven.map(|(_, peer)| peer.load.bulk_wait(call.expected_bytes)).min()
+        };
+        let expected = least.map_or(call.expected_wait, |least| call.expected_wait.min(least.saturating_mul(LENIENCE)));
+        expected.saturating_mul(PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE)
     }
 
     /// Marks the last question as a chance for its peer.
@@ -267,7 +277,13 @@ impl Network {
     /// Notes that a question is overdue, and when it will be more so. Returns which parts are to be given to others too:
     /// the oldest first, each time as many as all times before; and all at once where the peer has yet to deliver anything.
     pub(crate) fn overdue(&mut self, id: CallId, now: Duration) -> Option<(RequestId, Vec<usize>)> {
+        let patience = self.patience(self.calls.get(&id)?);
         let call = self.calls.get_mut(&id)?;
+        if !call.is_late && call.begun + patience > now {
+            call.overdue = call.begun + patience;
+            self.timers.insert((call.overdue, Timer::Overdue(id)));
+            return None;
+        }
         let is_proven = self.peers.get(&call.peer).is_some_and(|peer| peer.load.is_proven() && peer.load.is_trusted());
         let more = if is_proven || call.hedged > 0 { call.hedged.max(1) } else { call.items.len() };
         let parts: Vec<usize> = call.items.iter().skip(call.hedged).take(more).map(|(index, _)| *index).collect();
@@ -301,12 +317,9 @@ impl Network {
         }
     }
 
-    /// Chooses whom to ask a small question: `first` if it can be asked now, or else the nearer of two at random.
+    /// Chooses whom to ask a small question: `first` if it can be asked now and is not far slower than another, or else the
+    /// nearer of two at random.
     pub(crate) fn pick_small(&mut self, kind: RequestKind, first: Option<PeerId>, tried: &BTreeSet<PeerId>) -> Pick {
-        let first = first.filter(|id| !tried.contains(id));
-        if let Some(id) = first.filter(|id| self.peers.get(id).is_some_and(|peer| peer.is_small_open(kind))) {
-            return Pick::Peer(id);
-        }
         if self.stuck & 1 << kind as u16 != 0 {
             return Pick::Later;
         }
@@ -324,10 +337,16 @@ impl Network {
             self.stuck |= 1 << kind as u16;
         }
         match self.better(draw, |load| load.small_wait()) {
-            Some(peer) => Pick::Peer(peer),
+            Some(peer) => Pick::Peer(first.filter(|first| self.is_near_enough(*first, peer, kind, tried)).unwrap_or(peer)),
             None if is_any_left => Pick::Later,
             None => Pick::Never,
         }
+    }
+
+    fn is_near_enough(&self, first: PeerId, other: PeerId, kind: RequestKind, tried: &BTreeSet<PeerId>) -> bool {
+        let wait = |id| self.peers.get(&id).map_or(Duration::MAX, |peer| peer.load.small_wait());
+        let is_open = self.peers.get(&first).is_some_and(|peer| peer.is_small_open(kind)) && !tried.contains(&first);
+        is_open && wait(first) <= wait(other).saturating_mul(LENIENCE).max(NEAR)
     }
 
     /// Returns whether any peer may be asked for more of a list.

@@ -1,7 +1,9 @@
 //! The chain of headers, from several peers.
 //!
-//! One peer at a time is asked until it has nothing more, whoever that is. Then several are asked the same, so that a chain is
-//! fetched once and yet compared with what others have. The chain with the most work wins.
+//! One peer at a time is asked until it has nothing more, and the one that told most lately first. Then several are asked the
+//! same, so that a chain is fetched once and yet compared with what others have. The chain with the most work wins.
+//!
+//! Checks do not hold up questions: as soon as headers come, what follows them is asked for, and taken once they are checked.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +23,9 @@ const MAX_PROBES: usize = 8;
 
 /// How long several peers have to answer together, before fewer are asked: one that is silent holds up all of their answers.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// How many answers may wait to be checked before nothing more is asked for.
+const MAX_UNCHECKED: usize = 4;
 
 /// How many rounds of questions may bring nothing new before what is known counts as all.
 const MAX_IDLE_ROUNDS: u32 = 8;
@@ -54,10 +59,10 @@ pub enum HeaderFault {
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderAction {
-    /// Ask distinct peers for the headers that follow a locator, and forget the question before.
+    /// Ask for the headers that follow a locator, and forget the question before.
     Ask {
-        /// How many peers.
-        peers: usize,
+        /// Whom.
+        whom: Whom,
         /// Hashes, the highest first.
         locator: Vec<BlockHash>,
     },
@@ -70,6 +75,17 @@ pub enum HeaderAction {
     },
 }
 
+/// Whom to ask for headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// Somebody.
+    Anybody,
+    /// This peer, and somebody else if it is gone, fails or is late.
+    First(PeerId),
+    /// So many distinct peers, without waiting for the slowest.
+    Several(usize),
+}
+
 /// What answers did to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Change {
@@ -77,6 +93,19 @@ pub struct Change {
     pub fork: Option<u32>,
     /// How many headers were new.
     pub new: usize,
+    /// Answers that wait to be checked are to be forgotten: they follow what leads nowhere.
+    pub moot: bool,
+}
+
+/// What a peer answered, not yet checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The peer.
+    pub peer: PeerId,
+    /// How many headers.
+    pub count: usize,
+    /// The hash of the last one.
+    pub last: Option<BlockHash>,
 }
 
 /// What a peer answered, checked.
@@ -94,6 +123,8 @@ enum State {
     Waiting(Duration),
     /// Asked at a moment.
     Asked(Duration),
+    /// What came is being checked, and nothing is asked for meanwhile.
+    Checking,
     /// Nobody has more.
     Done,
 }
@@ -120,6 +151,12 @@ pub struct Headers {
     stage: Stage,
     /// How many peers a survey asks.
     probes: usize,
+    /// Who told what follows last.
+    leader: Option<PeerId>,
+    /// The last header that came and is not checked yet, if what follows it is asked for.
+    ahead: Option<BlockHash>,
+    /// How many answers have come and are not checked yet.
+    unchecked: usize,
     /// The last header that each peer sent, and its height.
     ends: BTreeMap<PeerId, (u32, BlockHash)>,
     idle_rounds: u32,
@@ -141,6 +178,9 @@ impl Headers {
             state: State::Waiting(Duration::ZERO),
             stage: Stage::Climb,
             probes: MAX_PROBES,
+            leader: None,
+            ahead: None,
+            unchecked: 0,
             ends: BTreeMap::new(),
             idle_rounds: 0,
             failures: 0,
@@ -175,12 +215,31 @@ impl Headers {
         self.silent_since.is_some_and(|since| now >= since + SILENT_AFTER)
     }
 
-    /// Takes the answers to the question.
+    /// Takes the news that answers came, and returns whether they are of use. If so they are due at [`Self::handle_answers`] once
+    /// they are checked, in the order in which they came.
+    pub fn handle_heard(&mut self, heard: &[Heard], now: Duration) -> bool {
+        if !matches!(self.state, State::Asked(_)) {
+            return false;
+        }
+        self.unchecked += 1;
+        (self.ahead, self.state) = (None, State::Checking);
+        if let (Stage::Climb, &[Heard { peer, count, last: Some(last) }]) = (self.stage, heard)
+            && count >= MAX_HEADERS
+            && self.unchecked <= MAX_UNCHECKED
+            && !self.is_enough_with(self.unchecked * MAX_HEADERS)
+        {
+            (self.leader, self.ahead, self.state) = (Some(peer), Some(last), State::Waiting(now));
+        }
+        true
+    }
+
+    /// Takes the answers to a question, checked.
     pub fn handle_answers(&mut self, answers: &[Answer], now: Duration) -> Change {
         let mut change = Change::default();
-        if !matches!(self.state, State::Asked(_)) {
+        if self.unchecked == 0 && !matches!(self.state, State::Asked(_)) {
             return change;
         }
+        self.unchecked = self.unchecked.saturating_sub(1);
         let mut ends = Vec::new();
         for answer in answers {
             let peer = answer.peer;
@@ -193,13 +252,28 @@ impl Headers {
                 }
             }
         }
-        if ends.is_empty() {
-            self.rest(now);
+        if !ends.is_empty() {
+            (self.accepted, self.failures, self.silent_since) = (true, 0, None);
+        }
+        if self.is_followed(answers, &ends) {
+            self.idle_rounds = 0;
             return change;
         }
-        (self.accepted, self.failures, self.silent_since) = (true, 0, None);
-        self.go_on(&ends, change.new > 0, now);
+        change.moot = std::mem::take(&mut self.unchecked) > 0;
+        self.ahead = None;
+        if ends.is_empty() {
+            self.rest(now);
+        } else {
+            self.go_on(&ends, change.new > 0, now);
+        }
         change
+    }
+
+    /// Returns whether later answers are there or asked for, which follow these.
+    fn is_followed(&self, answers: &[Answer], ends: &[End]) -> bool {
+        let (_, tip) = self.chain.tip();
+        let is_step = |end: &End| end.is_full && end.is_new && end.hash == Some(tip);
+        (self.unchecked > 0 || self.ahead.is_some()) && answers.len() == 1 && ends.iter().any(is_step)
     }
 
     /// Takes the news that nobody answered: not in time, or because there was nobody, or nobody any more.
@@ -209,6 +283,7 @@ impl Headers {
     pub fn handle_failed(&mut self, now: Duration) {
         if let State::Asked(since) = self.state {
             self.silent_since.get_or_insert(since);
+            (self.leader, self.ahead) = (None, None);
             self.rest(now);
         }
     }
@@ -240,11 +315,11 @@ impl Headers {
             return None;
         }
         self.state = State::Asked(now);
-        let peers = match self.stage {
-            Stage::Climb => 1,
-            Stage::Survey => self.probes,
+        let whom = match self.stage {
+            Stage::Climb => self.leader.map_or(Whom::Anybody, Whom::First),
+            Stage::Survey => Whom::Several(self.probes),
         };
-        Some(HeaderAction::Ask { peers, locator: self.locator() })
+        Some(HeaderAction::Ask { whom, locator: self.locator() })
     }
 
     /// Returns when [`Self::handle_timeout`] or [`Self::poll_action`] has something to do.
@@ -262,7 +337,7 @@ impl Headers {
     fn survey_ends(&self) -> Option<Duration> {
         match (self.state, self.stage) {
             (State::Asked(since), Stage::Survey) if self.probes > 1 => Some(since + ANSWERS_WITHIN),
-            (State::Asked(_) | State::Waiting(_) | State::Done, Stage::Survey | Stage::Climb) => None,
+            (State::Asked(_) | State::Waiting(_) | State::Checking | State::Done, Stage::Survey | Stage::Climb) => None,
         }
     }
 
@@ -291,7 +366,7 @@ impl Headers {
         if !is_full {
             self.part_if_low(peer)?;
         }
-        Ok(End { hash: headers.last().map(|(_, hash)| *hash), is_full, is_new })
+        Ok(End { peer, hash: headers.last().map(|(_, hash)| *hash), is_full, is_new })
     }
 
     /// Remembers how far a peer's chain is known. It has to climb.
@@ -319,18 +394,26 @@ impl Headers {
 
     /// Decides what to ask next.
     fn go_on(&mut self, ends: &[End], is_new: bool, now: Duration) {
-        let (height, tip) = self.chain.tip();
-        let is_enough = self.until.is_some_and(|until| height >= until);
+        let (_, tip) = self.chain.tip();
+        let is_enough = self.is_enough_with(0);
         let is_beside = |end: &End| end.hash.is_some_and(|hash| self.chain.height_of(hash).is_none());
         let is_open = |end: &End| {
             if is_enough { end.is_full && is_beside(end) } else { end.is_full || end.is_new }
         };
-        let is_climbing = ends.iter().any(|end| end.is_full && end.hash == Some(tip)) && !is_enough;
+        let leader = ends.iter().find(|end| end.is_full && end.hash == Some(tip)).map(|end| end.peer);
+        let is_climbing = leader.is_some() && !is_enough;
         let is_open = ends.iter().any(is_open);
         self.idle_rounds = if is_new { 0 } else { self.idle_rounds + 1 };
         let is_over = self.stage == Stage::Survey && (!is_open || self.idle_rounds > MAX_IDLE_ROUNDS);
+        self.leader = leader;
         self.stage = if is_climbing { Stage::Climb } else { Stage::Survey };
         self.state = if is_over { State::Done } else { State::Waiting(now) };
+    }
+
+    /// Returns whether the goal is reached with so many headers more.
+    fn is_enough_with(&self, more: usize) -> bool {
+        let height = self.chain.tip().0.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        self.until.is_some_and(|until| height >= until)
     }
 
     /// Returns a locator by which each peer goes on from where its answers left off.
@@ -356,13 +439,19 @@ impl Headers {
         while points.len() > MAX_LOCATOR {
             points.remove(MAX_LOCATOR - 1);
         }
-        points.into_iter().map(|(_, hash)| hash).collect()
+        let mut hashes: Vec<BlockHash> = points.into_iter().map(|(_, hash)| hash).collect();
+        if let Some(ahead) = self.ahead {
+            hashes.truncate(hashes.len().min(MAX_LOCATOR - 1));
+            hashes.insert(0, ahead);
+        }
+        hashes
     }
 }
 
 /// What one answer leaves to be asked.
 #[derive(Debug, Clone, Copy)]
 struct End {
+    peer: PeerId,
     /// Its last header.
     hash: Option<BlockHash>,
     /// It has as many headers as an answer holds: there may be more.

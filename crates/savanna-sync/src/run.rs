@@ -1,6 +1,6 @@
 //! Joins the state machines to the network, a clock and a disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use futures_util::stream::FuturesUnordered;
 use savanna_chain::HeaderChain;
 use savanna_net::PeerId;
 use savanna_peer::Offence;
-use savanna_peerset::Fetched;
+use savanna_peerset::{Fetched, RequestError};
 use savanna_store::Tip;
-use savanna_wire::{BlockHash, Network};
+use savanna_wire::{BlockHash, BlockHeader, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::download::{Action, Arrival, AskId, Download, Limits};
-use crate::headers::{Answer, HeaderAction, Headers};
-use crate::{Fault, Progress, Source, Store, Summary, SyncError};
+use crate::headers::{Answer, HeaderAction, Headers, Heard, Whom};
+use crate::{Fault, Found, Progress, Source, Store, Summary, SyncError};
 
 mod ask;
 mod disk;
@@ -26,7 +26,7 @@ mod goal;
 #[cfg(test)]
 mod tests;
 
-use ask::{Event, Flow, check, find_headers, off_thread};
+use ask::{Event, Flow, check, check_headers, off_thread};
 use disk::{Disk, Written, restore, write};
 use goal::Company;
 
@@ -97,6 +97,9 @@ struct Run<N, T, F> {
     events: FuturesUnordered<BoxFuture<'static, Event>>,
     flows: BTreeMap<AskId, AbortHandle>,
     header_ask: Option<AbortHandle>,
+    /// Headers that wait to be checked, one answer after the other.
+    unchecked: VecDeque<Vec<Found>>,
+    is_checking: bool,
     /// When several peers were last asked for their tips.
     round_at: Duration,
     /// Whether anything has come since.
@@ -131,6 +134,8 @@ where
             events: FuturesUnordered::new(),
             flows: BTreeMap::new(),
             header_ask: None,
+            unchecked: VecDeque::new(),
+            is_checking: false,
             round_at: Duration::ZERO,
             moved: false,
             disk: Disk::new(tip),
@@ -177,8 +182,8 @@ where
         match event {
             Event::Came { ask, fetched, flow } => self.handle_came(ask, fetched, flow),
             Event::Arrived { ask, arrivals } => self.handle_arrivals(ask, arrivals),
-            Event::Headers(Ok(answers)) => self.handle_headers(&answers),
-            Event::Headers(Err(_)) => self.headers.handle_failed(self.now()),
+            Event::Found(found) => self.handle_found(found),
+            Event::Headers(answers) => self.handle_headers(&answers),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
             Event::Nothing => {}
@@ -203,8 +208,38 @@ where
         self.download.handle_arrivals(ask, arrivals, self.now());
     }
 
+    /// Takes headers that have yet to be checked, so that what follows them can be asked for at once.
+    fn handle_found(&mut self, found: Result<Vec<Found>, RequestError>) {
+        self.header_ask = None;
+        let Ok(found) = found else { return self.headers.handle_failed(self.now()) };
+        let heard = |Found { peer, headers }: &Found| {
+            let last = headers.last().map(BlockHeader::hash);
+            Heard { peer: *peer, count: headers.len(), last }
+        };
+        let heard: Vec<Heard> = found.iter().map(heard).collect();
+        if self.headers.handle_heard(&heard, self.now()) {
+            self.unchecked.push_back(found);
+            self.check_headers();
+        }
+    }
+
+    fn check_headers(&mut self) {
+        if !self.is_checking
+            && let Some(found) = self.unchecked.pop_front()
+        {
+            self.is_checking = true;
+            self.events.push(Box::pin(check_headers(self.network, found)));
+        }
+    }
+
     fn handle_headers(&mut self, answers: &[Answer]) {
+        self.is_checking = false;
         let change = self.headers.handle_answers(answers, self.now());
+        if change.moot {
+            self.unchecked.clear();
+            self.header_ask.take().iter().for_each(AbortHandle::abort);
+        }
+        self.check_headers();
         let good = answers.iter().filter(|answer| answer.headers.is_ok()).map(|answer| answer.peer);
         self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
         if change.new > 0 {
@@ -241,19 +276,18 @@ where
     fn ask_for_headers(&mut self, now: Duration) {
         while let Some(action) = self.headers.poll_action(now) {
             match action {
-                HeaderAction::Ask { peers, locator } => self.find_headers(peers, locator),
+                HeaderAction::Ask { whom, locator } => self.find_headers(whom, locator),
                 HeaderAction::Report { peer, fault } => self.report(peer, Fault::Headers(fault)),
             }
         }
     }
 
-    fn find_headers(&mut self, peers: usize, locator: Vec<BlockHash>) {
-        let answers = self.source.find_headers(locator, peers);
-        let (event, abort) = abortable(find_headers(self.network, answers));
+    fn find_headers(&mut self, whom: Whom, locator: Vec<BlockHash>) {
+        let (answers, abort) = abortable(self.source.find_headers(locator, whom));
         if let Some(before) = self.header_ask.replace(abort) {
             before.abort();
         }
-        self.events.push(Box::pin(async { event.await.unwrap_or(Event::Nothing) }));
+        self.events.push(Box::pin(async { answers.await.map_or(Event::Nothing, Event::Found) }));
     }
 
     /// Tells the download what to fetch next, as far as it has room and the chain is known.

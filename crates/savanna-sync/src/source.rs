@@ -1,5 +1,7 @@
 //! The network, as far as a synchronisation needs it.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use savanna_net::PeerId;
@@ -7,6 +9,11 @@ use savanna_peer::{Offence, Request, Response};
 use savanna_peerset::{Fetched, PeerSet, RequestError};
 use savanna_wire::{BlockHash, BlockHeader};
 use tower::ServiceExt;
+
+use crate::headers::Whom;
+
+/// How long the slower half of several peers has once the quicker half has answered.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Headers that a peer answered with, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +28,7 @@ pub struct Found {
 ///
 /// A [`PeerSet`] is one.
 pub trait Source: Send + Sync + 'static {
-    /// Asks `peers` distinct peers, or as many as there are, for the headers that follow a locator.
+    /// Asks for the headers that follow a locator; of several peers, as many as there are.
     ///
     /// Dropping the future cancels.
     ///
@@ -30,7 +37,7 @@ pub trait Source: Send + Sync + 'static {
     fn find_headers(
         &self,
         locator: Vec<BlockHash>,
-        peers: usize,
+        whom: Whom,
     ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>>;
 
     /// Fetches blocks, and hands each on as it comes, in any order. Dropping the stream cancels.
@@ -49,11 +56,16 @@ impl Source for PeerSet {
     fn find_headers(
         &self,
         locator: Vec<BlockHash>,
-        peers: usize,
+        whom: Whom,
     ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
-        let asked = self.distinct(peers);
+        let set = self.clone();
         Box::pin(async move {
-            let answers = asked.oneshot(Request::FindHeaders { locator, stop: None }).await?;
+            let request = Request::FindHeaders { locator, stop: None };
+            let answers = match whom {
+                Whom::Anybody => set.distinct(1).oneshot(request).await?,
+                Whom::First(peer) => set.following(peer, request).await?,
+                Whom::Several(peers) => set.distinct(peers).within(GRACE).oneshot(request).await?,
+            };
             let headers = answers.into_iter().filter_map(|answer| {
                 // An answer to another question is as good as none.
                 if let Response::Headers(headers) = answer.response {

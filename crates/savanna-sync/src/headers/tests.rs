@@ -30,6 +30,9 @@ struct World {
     questions: usize,
     gone: BTreeMap<usize, HeaderFault>,
     forks: Vec<u32>,
+    /// How many answers may wait while what follows them is asked for.
+    lag: usize,
+    unchecked: VecDeque<Vec<Answer>>,
 }
 
 impl World {
@@ -37,7 +40,8 @@ impl World {
         let headers = Headers::new(HeaderChain::new(Network::Regtest), until);
         let answers = vec![0; peers.len()];
         let (gone, forks) = (BTreeMap::new(), Vec::new());
-        Self { headers, peers, now: Duration::ZERO, answers, questions: 0, gone, forks }
+        let (lag, unchecked) = (0, VecDeque::new());
+        Self { headers, peers, now: Duration::ZERO, answers, questions: 0, gone, forks, lag, unchecked }
     }
 
     /// Runs until nobody has more, or everybody is silent.
@@ -45,10 +49,11 @@ impl World {
         for _ in 0..10_000 {
             self.headers.handle_timeout(self.now);
             match self.headers.poll_action(self.now) {
-                Some(HeaderAction::Ask { peers, locator }) => self.ask(peers, &locator),
+                Some(HeaderAction::Ask { whom, locator }) => self.ask(whom, &locator),
                 Some(HeaderAction::Report { peer, fault }) => {
                     assert_eq!(self.gone.insert(usize::try_from(peer.0).unwrap(), fault), None);
                 }
+                None if !self.unchecked.is_empty() => self.take(),
                 None if self.headers.is_done() || self.headers.is_silent(self.now) => return,
                 None => self.now = self.headers.poll_timeout().expect("it waits for something"),
             }
@@ -57,7 +62,8 @@ impl World {
     }
 
     /// Asks as a peer set does: others in place of those who are silent, as far as there are others.
-    fn ask(&mut self, peers: usize, locator: &[BlockHash]) {
+    fn ask(&mut self, whom: Whom, locator: &[BlockHash]) {
+        let peers = if let Whom::Several(peers) = whom { peers } else { 1 };
         assert!(locator.len() <= MAX_LOCATOR);
         assert_eq!(*locator.last().unwrap(), Network::Regtest.genesis_hash());
         self.questions += 1;
@@ -76,8 +82,25 @@ impl World {
             return;
         }
         let answers: Vec<Answer> = order.into_iter().map(|peer| self.answer(peer, locator)).collect();
+        let heard = |answer: &Answer| {
+            let headers = answer.headers.as_deref().unwrap_or_default();
+            Heard { peer: answer.peer, count: headers.len(), last: headers.last().map(|(_, hash)| *hash) }
+        };
+        assert!(self.headers.handle_heard(&answers.iter().map(heard).collect::<Vec<_>>(), self.now));
+        self.unchecked.push_back(answers);
+        if self.unchecked.len() > self.lag {
+            self.take();
+        }
+    }
+
+    /// Takes the oldest answers, as if their check ended now.
+    fn take(&mut self) {
+        let Some(answers) = self.unchecked.pop_front() else { return };
         let change = self.headers.handle_answers(&answers, self.now);
         self.forks.extend(change.fork);
+        if change.moot {
+            self.unchecked.clear();
+        }
     }
 
     fn answer(&mut self, peer: usize, locator: &[BlockHash]) -> Answer {
@@ -324,4 +347,41 @@ fn adversary_22_known_headers_told_one_by_one_do_not_put_off_the_end() {
     world.run();
     assert_eq!(world.tip(), tip_of(&all));
     assert!(world.answers[1] < 20, "{:?}", world.answers);
+}
+
+#[test]
+fn what_follows_is_asked_for_while_answers_wait_to_be_checked() {
+    let all = chain(5000, 0);
+    let mut world = World::new(None, vec![(Habit::Honest, all.clone())]);
+    world.lag = usize::MAX;
+    let mut most = 0;
+    while let Some(action) = world.headers.poll_action(world.now) {
+        let HeaderAction::Ask { whom, locator } = action else { panic!("{action:?}") };
+        world.ask(whom, &locator);
+        most = most.max(world.unchecked.len());
+    }
+    assert_eq!(most, MAX_UNCHECKED + 1);
+    assert_eq!(world.tip().0, 0, "nothing is taken unchecked");
+    world.run();
+    assert_eq!(world.tip(), tip_of(&all));
+    assert!(world.headers.is_done() && world.gone.is_empty());
+    assert!(world.questions <= 34, "{}", world.questions);
+}
+
+#[test]
+fn adversary_19_what_follows_refused_headers_is_forgotten_unchecked() {
+    let all = chain(2000, 0);
+    let fork = branch(&all, 1950, 30);
+    for lag in [1, 2, 4] {
+        let habits = [Habit::Orphans, Habit::Looping, Habit::Empty, Habit::Trickling];
+        let mut peers: Vec<_> = habits.into_iter().map(|habit| (habit, all.clone())).collect();
+        peers.push((Habit::Honest, fork.clone()));
+        peers.push((Habit::Honest, all.clone()));
+        let mut world = World::new(None, peers);
+        world.lag = lag;
+        world.run();
+        assert_eq!(world.tip(), tip_of(&all), "{lag} answers wait");
+        assert!(world.gone.contains_key(&0) && world.gone.contains_key(&1), "{:?}", world.gone);
+        assert!(!world.gone.contains_key(&4) && !world.gone.contains_key(&5), "{:?}", world.gone);
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, ReadyChunks, abortable};
 use savanna_peer::Missing;
 use savanna_peerset::{Fetched, RequestError};
@@ -30,26 +29,22 @@ pub(super) enum Event {
         ask: AskId,
         arrivals: Vec<Arrival>,
     },
-    Headers(Result<Vec<Answer>, RequestError>),
+    /// Headers came.
+    Found(Result<Vec<Found>, RequestError>),
+    /// Headers were checked.
+    Headers(Vec<Answer>),
     Written(Result<Written, SyncError>),
     Interrupted,
     /// It was cancelled meanwhile.
     Nothing,
 }
 
-/// Waits for headers and checks them.
-pub(super) async fn find_headers(
-    network: Network,
-    answers: BoxFuture<'static, Result<Vec<Found>, RequestError>>,
-) -> Event {
-    let answers = match answers.await {
-        Ok(answers) => answers,
-        Err(error) => return Event::Headers(Err(error)),
-    };
+/// Checks headers.
+pub(super) async fn check_headers(network: Network, found: Vec<Found>) -> Event {
     let check = move |Found { peer, headers }| Answer { peer, headers: verify::headers(network, headers) };
-    let check = move || answers.into_iter().map(check).collect();
+    let check = move || found.into_iter().map(check).collect();
     match off_thread(check).await {
-        Ok(checked) => Event::Headers(Ok(checked)),
+        Ok(checked) => Event::Headers(checked),
         Err(_) => Event::Interrupted,
     }
 }

@@ -138,7 +138,7 @@ async fn a_stored_branch_with_less_work_is_cut_back_to_the_fork() {
 async fn a_better_branch_that_shows_up_in_the_middle_replaces_what_was_stored() {
     let low = chain(1000, 50);
     let best = branch(&low, 950, 100);
-    for headers_take in [0, 10, 300, 1000] {
+    for headers_take in [0, 10, 300, 900] {
         let late = Habit { headers_take: MS * headers_take, ..honest() };
         let net = Net::of([(&low[..], honest()), (&best[..], late)]).await;
         let store = memory();

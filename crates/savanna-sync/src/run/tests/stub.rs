@@ -30,7 +30,7 @@ impl Stub {
 }
 
 impl Source for Stub {
-    fn find_headers(&self, locator: Vec<BlockHash>, _: usize) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
+    fn find_headers(&self, locator: Vec<BlockHash>, _: Whom) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
         if self.peers() == 0 {
             return Box::pin(async { Err(RequestError::NoPeers) });
         }
