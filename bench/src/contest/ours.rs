@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, PeerId, Tasks};
 use savanna_peer::{Request, Response};
+use savanna_peerset::{Config, PeerSet};
 use savanna_store::BlockStore;
 use savanna_sync::{Options, Peer};
 use savanna_wire::PeerAddr;
@@ -62,6 +63,22 @@ pub(super) async fn ping(pings: &Pings) -> Result<f64> {
     for _ in 0..pings.rounds {
         let before = Instant::now();
         let Response::Pong(_) = client.ask(Request::Ping).await? else { bail!("no pong") };
+        trips.push(before.elapsed());
+    }
+    Ok(median_micros(trips))
+}
+
+pub(super) async fn set_ping(pings: &Pings) -> Result<f64> {
+    let tasks = Tasks::new();
+    let mut set = PeerSet::spawn(Config::PUBLIC, [7; 32], None, Clock::start(), &tasks.spawner());
+    for client in connect_all([pings.peer], &tasks).await? {
+        set.add(client).await;
+    }
+    set.peers().wait_for(|peers| peers.ready == 1).await?;
+    let mut trips = Vec::with_capacity(pings.rounds);
+    for _ in 0..pings.rounds {
+        let before = Instant::now();
+        let Response::Pong(_) = set.ready().await?.call(Request::Ping).await? else { bail!("no pong") };
         trips.push(before.elapsed());
     }
     Ok(median_micros(trips))
