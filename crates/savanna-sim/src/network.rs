@@ -35,7 +35,7 @@ use wires::Wires;
 const MAX_AT_ONCE: u32 = 1_000_000;
 
 /// The port that simulated nodes listen on unless told otherwise.
-const PORT: u16 = 18344;
+const PORT: u16 = 8233;
 
 /// Names a host for the life of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -131,3 +131,14 @@ fn a_failure_is_reported_with_its_seed_and_the_last_things_that_happened() {
     assert!(first.contains(&format!("{:016x}", network.trace_hash())), "{first}");
     assert!(report.contains("h0 c0> connected") && report.contains("h1 c0< connected"), "{report}");
 }
+
+#[test]
+fn a_thousand_hosts_with_ten_connections_each_beat_for_ten_minutes() {
+    let (mut network, hosts) = talkers(5, Conditions::INTERNET, 1000);
+    for (turn, host) in hosts.iter().enumerate() {
+        let others = [1, 7, 49, 343, 401].map(|step| network.address(hosts[(turn + step) % hosts.len()]));
+        network.with(*host, |_, host| others.into_iter().for_each(|other| _ = host.dial(other)));
+    }
+    network.run_for(secs(600));
+    assert!(network.live().all(|(_, node)| node.peers() == 10));
+}

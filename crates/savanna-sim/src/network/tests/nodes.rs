@@ -1,6 +1,6 @@
 //! A node that does what the test says and writes down what it is told.
 
-use savanna_peer::Event;
+use savanna_peer::{Config, Event, SelfKey};
 
 use super::*;
 use crate::config;
@@ -10,6 +10,12 @@ use crate::config;
 pub(super) enum Said {
     Failed(Unreachable),
     Closed(CloseReason),
+}
+
+fn config_of(number: u16) -> Config {
+    let mut secret = [0; 32];
+    secret[..2].copy_from_slice(&number.to_le_bytes());
+    Config { self_key: SelfKey::new(secret), ..config(0) }
 }
 
 /// Sessions, and notes on their ends.
@@ -23,7 +29,7 @@ pub(super) struct Talker {
 
 impl Talker {
     pub(super) fn new(number: u16) -> Self {
-        let sessions = Sessions::new(config(u8::try_from(number).unwrap()));
+        let sessions = Sessions::new(config_of(number));
         Self { sessions, said: Vec::new(), round_trips: Vec::new(), began: Vec::new() }
     }
 
