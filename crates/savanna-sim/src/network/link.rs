@@ -27,6 +27,12 @@ impl ConnectionId {
         self.direction
     }
 
+    /// Returns a number that no other end has.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        (self.link as u64) << 1 | self.index() as u64
+    }
+
     /// Returns the end on the other side.
     #[must_use]
     pub const fn other(self) -> Self {

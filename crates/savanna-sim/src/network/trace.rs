@@ -63,7 +63,7 @@ impl Trace {
             Told::PoweredOff => (9, None, 0),
             Told::Stopped => (10, None, 0),
         };
-        let end = id.map_or(0, |id| u64::from(id.link) << 1 | id.index() as u64);
+        let end = id.map_or(0, ConnectionId::number);
         self.mix(at.as_secs() << 30 | u64::from(at.subsec_nanos()));
         self.mix(u64::from(host.0) << 32 | kind);
         self.mix(end << 32 | detail);
