@@ -60,6 +60,8 @@ pub(crate) enum Contest {
     },
     /// Savanna: pings through a client.
     OursPing(Pings),
+    /// Savanna: pings through a peer set.
+    OursSetPing(Pings),
     /// zebra-network: pings through a client.
     TheirsPing(Pings),
     /// An async TCP stream: 32 bytes there and back.
@@ -137,6 +139,7 @@ impl Contest {
             }
             Self::BareFetch { hashes, dir, peers } => print(bare::fetch(&read_hashes(&hashes)?, &dir, &peers)?),
             Self::OursPing(pings) => print(pings.runtime.run(async move { ours::ping(&pings).await })?),
+            Self::OursSetPing(pings) => print(pings.runtime.run(async move { ours::set_ping(&pings).await })?),
             Self::TheirsPing(pings) => print(pings.runtime.run(async move { theirs::ping(&pings).await })?),
             Self::Echo(pings) => print(pings.runtime.run(async move { bare::echo(&pings).await })?),
             Self::OursIdle(idle) => print(async_main(ours::idle(&idle))?),

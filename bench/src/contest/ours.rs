@@ -67,6 +67,22 @@ pub(super) async fn ping(pings: &Pings) -> Result<f64> {
     Ok(median_micros(trips))
 }
 
+pub(super) async fn set_ping(pings: &Pings) -> Result<f64> {
+    let tasks = Tasks::new();
+    let mut set = PeerSet::spawn(Config::PUBLIC, [7; 32], None, Clock::start(), &tasks.spawner());
+    for client in connect_all([pings.peer], &tasks).await? {
+        set.add(client).await;
+    }
+    set.peers().wait_for(|peers| peers.ready == 1).await?;
+    let mut trips = Vec::with_capacity(pings.rounds);
+    for _ in 0..pings.rounds {
+        let before = Instant::now();
+        let Response::Pong(_) = set.ready().await?.call(Request::Ping).await? else { bail!("no pong") };
+        trips.push(before.elapsed());
+    }
+    Ok(median_micros(trips))
+}
+
 /// Returns the bytes that each of many idle connections holds.
 pub(super) async fn idle(idle: &Idle) -> Result<f64> {
     let tasks = Tasks::new();

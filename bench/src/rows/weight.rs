@@ -1,6 +1,7 @@
 //! What depending on it costs: crates, and the time of a clean build.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,18 +13,28 @@ use crate::Options;
 use crate::measure::Samples;
 use crate::table::{Better, Goal, Row};
 
-/// The crates under `crates/` that stand for the whole and for the network alone, with the crates they may bring.
-const WHOLE: (&str, f64) = ("savanna-sync", 100.0);
-const NETWORK: (&str, f64) = ("savanna-net", 60.0);
-
-const THEIRS: &str = "zebra-network";
+/// What of ours somebody may depend on, and the crates that it may bring.
+const OURS: [(Subject, f64); 3] = [
+    (WHOLE, 100.0),
+    (Subject { package: "savanna", features: &[] }, 60.0),
+    (Subject { package: "savanna-net", features: &[] }, 60.0),
+];
+const WHOLE: Subject = Subject { package: "savanna", features: &["sync"] };
+const THEIRS: Subject = Subject { package: "zebra-network", features: &[] };
 const THEIR_VERSION: &str = "=15.0.0";
+
+/// A package as it is depended on.
+#[derive(Debug, Clone, Copy)]
+struct Subject {
+    package: &'static str,
+    features: &'static [&'static str],
+}
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let theirs = Alone::new(THEIRS)?;
     let their_crates = theirs.crates()?;
     let mut rows = Vec::new();
-    for (ours, most) in [WHOLE, NETWORK] {
+    for (ours, most) in OURS {
         rows.push(Row {
             name: format!("Crates that {ours} brings, against {THEIRS}"),
             unit: "crates",
@@ -37,10 +48,10 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     }
     if options.builds {
         rows.push(Row {
-            name: format!("Clean release build of {}, against {THEIRS}", WHOLE.0),
+            name: format!("Clean release build of {WHOLE}, against {THEIRS}"),
             unit: "s",
             better: Better::Lower,
-            ours: Samples(vec![Alone::new(WHOLE.0)?.build()?]),
+            ours: Samples(vec![Alone::new(WHOLE)?.build()?]),
             theirs: Some(Samples(vec![theirs.build()?])),
             limit: None,
             goals: vec![Goal::TimesTheirs(3.0)],
@@ -50,6 +61,15 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.features {
+            [] => f.write_str(self.package),
+            features => write!(f, "{} with {}", self.package, features.join(", ")),
+        }
+    }
+}
+
 /// A package that depends on nothing but one other, so that nobody else's features are counted.
 struct Alone {
     package: &'static str,
@@ -57,14 +77,14 @@ struct Alone {
 }
 
 impl Alone {
-    fn new(package: &'static str) -> Result<Self> {
+    fn new(Subject { package, features }: Subject) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
         let ours = bench.parent().context("the bench has a parent")?.join("crates").join(package);
         let source = if ours.exists() { format!("path = {ours:?}") } else { format!("version = {THEIR_VERSION:?}") };
         let manifest = format!(
             "[package]\nname = \"alone\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-             [dependencies]\n{package} = {{ {source} }}\n\n[workspace]\n"
+             [dependencies]\n{package} = {{ {source}, features = {features:?} }}\n\n[workspace]\n"
         );
         fs::write(dir.path().join("Cargo.toml"), manifest)?;
         // The versions that are measured everywhere else.

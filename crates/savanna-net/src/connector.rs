@@ -13,6 +13,7 @@ use tower::Service;
 
 use savanna_wire::PeerAddr;
 
+use crate::Traffic;
 use crate::proxy::{Proxy, ProxyError};
 
 /// How long a direct dial may take.
@@ -67,25 +68,33 @@ pub enum DialError {
 pub struct Connector {
     proxy: Option<Proxy>,
     deadline: Duration,
+    traffic: Option<Traffic>,
 }
 
 impl Connector {
     /// Makes a connector that dials directly, within [`DIAL_DEADLINE`].
     #[must_use]
     pub const fn direct() -> Self {
-        Self { proxy: None, deadline: DIAL_DEADLINE }
+        Self { proxy: None, deadline: DIAL_DEADLINE, traffic: None }
     }
 
     /// Makes a connector that dials through a proxy, within [`PROXIED_DIAL_DEADLINE`].
     #[must_use]
     pub const fn proxied(proxy: Proxy) -> Self {
-        Self { proxy: Some(proxy), deadline: PROXIED_DIAL_DEADLINE }
+        Self { proxy: Some(proxy), deadline: PROXIED_DIAL_DEADLINE, traffic: None }
     }
 
     /// Sets how long a dial may take.
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Sets what counts the dials. One that is given up is not counted.
+    #[must_use]
+    pub fn with_traffic(mut self, traffic: Traffic) -> Self {
+        self.traffic = Some(traffic);
         self
     }
 
@@ -97,6 +106,9 @@ impl Connector {
             }
         };
         let dialed = timeout(self.deadline, dialing).await.map_err(|_| DialError::TimedOut(self.deadline)).flatten();
+        if let Some(traffic) = &self.traffic {
+            traffic.count_dial(&dialed);
+        }
         match &dialed {
             Ok(dialed) => tracing::debug!(%peer, route = ?dialed.route, "connected"),
             Err(error) => tracing::debug!(%peer, %error, "not connected"),

@@ -8,6 +8,7 @@
 //! - [`Listener`] accepts, as far as there are [`Slots`].
 //! - [`Handshake`] is a service from a stream, of either kind, to a [`Client`].
 //! - [`Client`] is a service from a [`Request`] to a [`Response`], which asks one peer.
+//! - [`Traffic`] counts what connections do.
 //! - [`Tasks`] owns all that runs. Nothing is detached: who builds it ends it.
 
 mod client;
@@ -25,6 +26,7 @@ mod resolver;
 mod slots;
 mod target;
 mod tasks;
+mod traffic;
 mod transport;
 
 pub use savanna_peer::{Direction, Request, Response};
@@ -43,4 +45,5 @@ pub use resolver::{LOOKUP_DEADLINE, MAX_RESOLVED, ResolveError, resolve};
 pub use slots::{Netgroup, Slot, SlotError, SlotLimits, Slots};
 pub use target::{ParseTargetError, Target};
 pub use tasks::{Spawner, Stop, Tasks};
+pub use traffic::{Histogram, Traffic};
 pub use transport::Transport;

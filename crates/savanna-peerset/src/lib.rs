@@ -36,6 +36,8 @@
 //! # }
 //! ```
 
+pub mod crawler;
+
 mod config;
 mod counts;
 mod driver;

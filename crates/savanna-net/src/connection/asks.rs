@@ -18,7 +18,14 @@ pub(super) struct Asks {
     queue: mpsc::Receiver<Ask>,
     /// In the order in which they came; one that found the queue full came later than its deadline tells.
     waiting: Vec<Ask>,
-    asked: BTreeMap<RequestId, oneshot::Sender<Result<Response, RequestError>>>,
+    asked: BTreeMap<RequestId, Asked>,
+}
+
+/// A request that was put to the session.
+struct Asked {
+    kind: RequestKind,
+    since: Instant,
+    reply: oneshot::Sender<Result<Response, RequestError>>,
 }
 
 /// What a look into the queue brought.
@@ -57,6 +64,7 @@ impl Asks {
         if self.waiting.is_empty() {
             return;
         }
+        let since = Instant::now();
         let mut busy: Vec<RequestKind> = Vec::new();
         let mut still_waiting = Vec::new();
         for ask in self.waiting.drain(..) {
@@ -71,7 +79,7 @@ impl Asks {
             match session.request(ask.request.clone(), now) {
                 Ok(id) => {
                     tracing::trace!(kind = kind.label(), "asking");
-                    self.asked.insert(id, ask.reply);
+                    self.asked.insert(id, Asked { kind, since, reply: ask.reply });
                 }
                 Err(_) => {
                     busy.push(kind);
@@ -82,17 +90,21 @@ impl Asks {
         self.waiting = still_waiting;
     }
 
-    /// Gives an answer to whom it is for.
-    pub(super) fn answer(&mut self, id: RequestId, result: Result<Response, RequestError>) {
-        if let Some(reply) = self.asked.remove(&id) {
-            // The future may have been dropped a moment ago.
-            let _ = reply.send(result);
-        }
+    /// Gives an answer to whom it is for, and returns what had been asked and when.
+    pub(super) fn answer(
+        &mut self,
+        id: RequestId,
+        result: Result<Response, RequestError>,
+    ) -> Option<(RequestKind, Instant)> {
+        let Asked { kind, since, reply } = self.asked.remove(&id)?;
+        // The future may have been dropped a moment ago.
+        let _ = reply.send(result);
+        Some((kind, since))
     }
 
     /// Cancels what nobody waits for any more.
     pub(super) fn forget_cancelled(&mut self, session: &mut Session) {
-        self.asked.retain(|id, reply| {
+        self.asked.retain(|id, Asked { reply, .. }| {
             if reply.is_closed() {
                 session.cancel(*id);
             }
@@ -117,7 +129,8 @@ impl Asks {
         self.queue.close();
         let queued = std::iter::from_fn(|| self.queue.try_recv().ok());
         let unasked = self.waiting.drain(..).chain(queued).map(|ask| ask.reply);
-        for reply in unasked.chain(std::mem::take(&mut self.asked).into_values()) {
+        let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.reply);
+        for reply in unasked.chain(asked) {
             let _ = reply.send(Err(RequestError::Closed(reason.clone())));
         }
     }
