@@ -136,6 +136,9 @@ impl Load {
         self.fade(blocks as f64, bytes as f64, now.saturating_sub(begun.max(self.last_delivery)));
         self.last_delivery = now;
         self.barren = 0;
+        // A list takes a round trip at the least.
+        let took = now.saturating_sub(begun);
+        self.round_trip = Some(self.round_trip.map_or(took, |known| known.min(took)));
         let deserved = self.deserved_window();
         self.window = if deserved > self.window {
             (self.window + blocks).min(deserved)

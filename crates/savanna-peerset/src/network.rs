@@ -243,7 +243,9 @@ impl Network {
             others.filter(|(_, peer)| peer.load.is_measured()).map(|(_, peer)| peer.load.small_wait()).min()
         } else {
             let proven = others.filter(|(_, peer)| peer.load.is_trusted() && peer.load.is_proven());
-            proven.map(|(_, peer)| peer.load.bulk_wait(call.expected_bytes)).min()
+            // By now it is known better how long blocks are.
+            let bytes = self.block_size.expect(call.kind, call.items.len());
+            proven.map(|(_, peer)| peer.load.bulk_wait(bytes)).min()
         };
         let expected = least.map_or(call.expected_wait, |least| call.expected_wait.min(least.saturating_mul(LENIENCE)));
         expected.saturating_mul(PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE)

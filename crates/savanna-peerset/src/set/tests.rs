@@ -5,4 +5,5 @@ mod bounds;
 mod lists;
 mod model;
 mod routing;
+mod trust;
 mod world;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use savanna_peer::CloseReason;
 
 use super::super::*;
-use super::world::{SERVES, World, hashes};
+use super::world::{SERVES, World, hashes, ms};
 
 /// How a stand-in answers.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,8 @@ enum Step {
     FindBlocks,
     Advertise,
     Distinct(usize),
+    Graced(usize, u64),
+    Following(u64),
     Blocks(usize, usize),
     Stream(usize, usize),
     Cancel(usize),
@@ -59,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::FindBlocks),
         1 => Just(Step::Advertise),
         1 => (1..5_usize).prop_map(Step::Distinct),
+        1 => (1..5_usize, 1..3_000_u64).prop_map(|(want, grace)| Step::Graced(want, grace)),
+        1 => (0..20_u64).prop_map(Step::Following),
         2 => (0..500_usize, 1..90_usize).prop_map(|(at, count)| Step::Blocks(at, count)),
         1 => (0..500_usize, 1..90_usize).prop_map(|(at, count)| Step::Stream(at, count)),
         1 => any().prop_map(Step::Cancel),
@@ -101,6 +105,8 @@ impl Model {
             Step::FindBlocks => drop(world.ask(Ask::One(find_blocks()))),
             Step::Advertise => drop(world.ask(Ask::One(Request::AdvertiseBlock(hashes(0..1)[0])))),
             Step::Distinct(want) => drop(world.ask(Ask::Distinct(find_blocks(), want))),
+            Step::Graced(want, grace) => drop(world.ask(Ask::Graced(find_blocks(), want, ms(grace)))),
+            Step::Following(peer) => drop(world.ask(Ask::Following(find_blocks(), PeerId(peer)))),
             Step::Blocks(at, count) => drop(world.ask(Ask::One(Request::Blocks(hashes(at..at + count))))),
             Step::Stream(at, count) => drop(world.ask(Ask::Stream(hashes(at..at + count)))),
             Step::Cancel(at) => {

@@ -232,7 +232,8 @@ impl World {
                 assert_eq!((told.len(), told_once), (wanted.len(), wanted.iter().copied().collect()));
             }
             (Ask::One(_), Ok(Outcome::Answers(answers))) => assert!(!answers.is_empty()),
-            (Ask::Distinct(_, want), Ok(Outcome::Answers(answers))) => {
+            (Ask::Following(..), Ok(Outcome::Answers(answers))) => assert_eq!(answers.len(), 1),
+            (Ask::Distinct(_, want) | Ask::Graced(_, want, _), Ok(Outcome::Answers(answers))) => {
                 let peers: BTreeSet<_> = answers.iter().map(|answer| answer.peer).collect();
                 assert!(peers.len() == answers.len() && (1..=*want).contains(&answers.len()));
             }
