@@ -226,7 +226,20 @@ impl Network {
             self.timers.insert((overdue, Timer::Overdue(id)));
         }
         let (begun, hedged, is_late, is_chance) = (now, 0, false, false);
-        let call = Call { id, request, peer, kind, begun, items, hedged, is_chance, expected_bytes, expected_wait, overdue, is_late };
+        let call = Call {
+            id,
+            request,
+            peer,
+            kind,
+            begun,
+            items,
+            hedged,
+            is_chance,
+            expected_bytes,
+            expected_wait,
+            overdue,
+            is_late,
+        };
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.begin(&call);
         }
@@ -339,7 +352,9 @@ impl Network {
             self.stuck |= 1 << kind as u16;
         }
         match self.better(draw, |load| load.small_wait()) {
-            Some(peer) => Pick::Peer(first.filter(|first| self.is_near_enough(*first, peer, kind, tried)).unwrap_or(peer)),
+            Some(peer) => {
+                Pick::Peer(first.filter(|first| self.is_near_enough(*first, peer, kind, tried)).unwrap_or(peer))
+            }
             None if is_any_left => Pick::Later,
             None => Pick::Never,
         }

@@ -34,11 +34,8 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RequestError`] if nobody answers.
-    fn find_headers(
-        &self,
-        locator: Vec<BlockHash>,
-        whom: Whom,
-    ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>>;
+    fn find_headers(&self, locator: Vec<BlockHash>, whom: Whom)
+    -> BoxFuture<'static, Result<Vec<Found>, RequestError>>;
 
     /// Fetches blocks, and hands each on as it comes, in any order. Dropping the stream cancels.
     ///
