@@ -9,6 +9,7 @@
 //!   peers and answers back.
 //! - [`Upkeep`] decides, without IO: which address is dialled when. [`PeerSet::keep_connected`] does it.
 //! - [`Inbound`] decides, without IO: which of those who dialled us stay. A [`PeerSet`] keeps to it.
+//! - [`crawler`] surveys the whole network by short conversations, beside the set and without it.
 //! - [`Peer`] is what the set needs of a peer; [`savanna_net::Client`] is one.
 //! - [`PeerSet::peers`], [`PeerSet::requests`] and [`PeerSet::events`] are for whoever watches.
 //!
