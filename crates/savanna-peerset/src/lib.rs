@@ -59,7 +59,7 @@ mod upkeep;
 pub use config::Config;
 pub use counts::{CallOutcome, PeerCounts, RequestCounts};
 pub use event::{Event, Events};
-pub use inbound::{Candidate, Inbound, Verdict, evict};
+pub use inbound::{Candidate, Inbound, MAX_PROTECTED, Verdict, evict};
 pub use network::{CallId, Output, Traits};
 pub use peer::Peer;
 pub use peer_set::{BlockStream, Distinct, PeerSet, ResponseFuture};
