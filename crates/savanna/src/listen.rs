@@ -9,7 +9,7 @@ use savanna_peerset::PeerSet;
 
 /// Accepts connections, shakes hands on all of them at once, and hands the peers to the set, until told to stop.
 ///
-/// How many handshakes are under way is bounded by the listener's slots.
+/// How many handshakes are under way is bounded by the listener's slots; whether there is a place after them, the set decides.
 pub(crate) async fn take_in<S: InboundService>(
     listener: Listener,
     mut handshake: Handshake<S>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tower::Service;
 
-use savanna_net::{Nil, Tasks};
+use savanna_net::{Arrivals, Door, Nil, Tasks};
 use savanna_peer::{Request, Response};
 use savanna_peerset::{Events, PeerCounts, PeerSet, ResponseFuture};
 use savanna_wire::Network;
@@ -20,6 +20,7 @@ use crate::Builder;
 pub struct Node {
     set: PeerSet,
     listening: Vec<SocketAddr>,
+    door: Door,
     tasks: Tasks,
 }
 
@@ -30,8 +31,8 @@ impl Node {
         Builder::new(network)
     }
 
-    pub(crate) const fn new(set: PeerSet, listening: Vec<SocketAddr>, tasks: Tasks) -> Self {
-        Self { set, listening, tasks }
+    pub(crate) const fn new(set: PeerSet, listening: Vec<SocketAddr>, door: Door, tasks: Tasks) -> Self {
+        Self { set, listening, door, tasks }
     }
 
     /// Asks the network. Without a peer yet, the request waits for one, at most until its deadline.
@@ -77,6 +78,12 @@ impl Node {
     #[must_use]
     pub fn listening(&self) -> &[SocketAddr] {
         &self.listening
+    }
+
+    /// Returns what became of the connections that peers dialled.
+    #[must_use]
+    pub fn arrivals(&self) -> Arrivals {
+        self.door.arrivals()
     }
 
     /// Ends the node: tells every task to stop, waits at most `bound` for them, aborts the rest and returns how many those
