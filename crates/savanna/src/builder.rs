@@ -243,6 +243,7 @@ impl<S: InboundService> Builder<S> {
             return Err(StartError::NoPeers);
         }
 
+        let traffic = config.traffic.clone();
         let (tasks, clock, seed) = (Tasks::new(), Clock::start(), config.seed);
         let (gossip, heard) = mpsc::channel(GOSSIP_QUEUE);
         config.gossip = Some(gossip);
@@ -254,14 +255,15 @@ impl<S: InboundService> Builder<S> {
             tasks.spawn(listen::take_in(listener, handshake.clone(), set.clone(), spawner.stop()));
         }
         if !addresses.is_empty() {
-            let mut connector = self.proxy.map_or_else(Connector::direct, Connector::proxied);
+            let mut connector =
+                self.proxy.map_or_else(Connector::direct, Connector::proxied).with_traffic(traffic.clone());
             if let Some(local) = self.dial_from {
                 connector = connector.dialing_from(local);
             }
             let plan = Upkeep::new(addresses, self.outbound, seed);
             set.keep_connected(plan, Dialer::new(connector, handshake, slots), clock, &spawner);
         }
-        Ok(Node::new(set, listening, door, tasks))
+        Ok(Node::new(set, traffic, listening, door, tasks))
     }
 
     fn node_config(&self) -> Result<NodeConfig, StartError> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tower::Service;
 
-use savanna_net::{Arrivals, Door, Nil, Tasks};
+use savanna_net::{Arrivals, Door, Nil, Tasks, Traffic};
 use savanna_peer::{Request, Response};
-use savanna_peerset::{Events, PeerCounts, PeerSet, ResponseFuture};
+use savanna_peerset::{Events, PeerCounts, PeerSet, RequestCounts, ResponseFuture};
 use savanna_wire::Network;
 
 use crate::Builder;
@@ -19,6 +19,7 @@ use crate::Builder;
 #[derive(Debug)]
 pub struct Node {
     set: PeerSet,
+    traffic: Traffic,
     listening: Vec<SocketAddr>,
     door: Door,
     tasks: Tasks,
@@ -31,8 +32,14 @@ impl Node {
         Builder::new(network)
     }
 
-    pub(crate) const fn new(set: PeerSet, listening: Vec<SocketAddr>, door: Door, tasks: Tasks) -> Self {
-        Self { set, listening, door, tasks }
+    pub(crate) const fn new(
+        set: PeerSet,
+        traffic: Traffic,
+        listening: Vec<SocketAddr>,
+        door: Door,
+        tasks: Tasks,
+    ) -> Self {
+        Self { set, traffic, listening, door, tasks }
     }
 
     /// Asks the network. Without a peer yet, the request waits for one, at most until its deadline.
@@ -66,6 +73,18 @@ impl Node {
     #[must_use]
     pub fn counts(&self) -> PeerCounts {
         *self.set.peers().borrow()
+    }
+
+    /// Returns how many questions were put to peers, by kind and outcome.
+    #[must_use]
+    pub fn requests(&self) -> RequestCounts {
+        *self.set.requests().borrow()
+    }
+
+    /// Returns what counts the bytes, the dials, the handshakes and the times of all connections. It outlives the node.
+    #[must_use]
+    pub const fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Listens to what happens from here on: peers that come and go, and what they tell unasked.
