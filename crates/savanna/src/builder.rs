@@ -8,16 +8,14 @@ use savanna_net::{
     AcceptRates, Clock, Connector, Door, Handshake, InboundFilter, InboundService, Listener, Nil, NodeConfig, Proxy,
     SlotLimits, Slots, Standing, Target, Tasks,
 };
-use savanna_peerset::{Config, Dialer, MAX_DIALS, MAX_PROTECTED, PeerSet, Upkeep};
+use savanna_peerset::{Config, Dialer, MAX_DIALS, PeerSet, Upkeep};
 use savanna_wire::{Network, PeerAddr, Services, UserAgent};
 
-use crate::{Node, StartError, addresses, listen};
+use crate::listen::{Rooms, take_in};
+use crate::{Node, StartError, addresses};
 
 /// How many peers are dialled unless told otherwise.
 pub const DEFAULT_OUTBOUND: usize = 12;
-
-/// How many of the inbound slots peers leave to those who are shaking hands, at most: an eighth where there are few.
-const LOBBY: usize = 16;
 
 /// How many pieces of gossip wait for the set; more are lost, and repeated by others.
 const GOSSIP_QUEUE: usize = 1024;
@@ -233,6 +231,7 @@ impl<S: InboundService> Builder<S> {
     pub async fn start(self) -> Result<Node, StartError> {
         let mut config = self.node_config()?;
         let slots = Slots::new(SlotLimits { outbound: self.outbound.saturating_add(MAX_DIALS), ..self.slots });
+        let rooms = Rooms::new(&self.slots, slots.clone());
         let mut door = Door::new(slots.clone(), self.accept_rates);
         if let Some(filter) = &self.filter {
             door = door.with_filter(filter.clone());
@@ -248,11 +247,11 @@ impl<S: InboundService> Builder<S> {
         let (gossip, heard) = mpsc::channel(GOSSIP_QUEUE);
         config.gossip = Some(gossip);
         let spawner = tasks.spawner();
-        let peers = Config { inbound: places(self.slots.inbound), ..self.config };
+        let peers = Config { inbound: rooms.places(), ..self.config };
         let set = PeerSet::spawn(peers, seed, Some(heard), clock, &spawner);
         let handshake = Handshake::new(config, self.service, clock, spawner.clone());
         for listener in listeners {
-            tasks.spawn(listen::take_in(listener, handshake.clone(), set.clone(), spawner.stop()));
+            tasks.spawn(take_in(listener, rooms.clone(), handshake.clone(), set.clone(), spawner.stop()));
         }
         if !addresses.is_empty() {
             let mut connector =
@@ -301,17 +300,6 @@ impl<S: InboundService> Builder<S> {
     }
 }
 
-/// Returns how many peers are kept of those who dial us, for so many slots.
-///
-/// # Security
-/// Who only connects is to push nobody out, and is to be in the way of nobody who does more: so there has to be a slot to shake
-/// hands in, beside those of peers.
-const fn places(slots: usize) -> usize {
-    let (evictable, eighth) = (slots.saturating_sub(MAX_PROTECTED), slots / 8);
-    let lobby = if evictable < eighth { evictable } else { eighth };
-    slots - if lobby < LOBBY { lobby } else { LOBBY }
-}
-
 /// Listens on every address, or on none.
 async fn bind(addresses: &[SocketAddr], door: &Door) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
     let (mut listeners, mut listening) = (Vec::new(), Vec::new());
@@ -338,12 +326,6 @@ fn extend(ours: &UserAgent, program: &str) -> Result<UserAgent, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn some_slots_are_left_to_shake_hands_in() {
-        let places = [0, 1, 24, 25, 26, 32, 125, 128, 1000].map(places);
-        assert_eq!(places, [0, 1, 24, 24, 24, 28, 110, 112, 984]);
-    }
 
     #[test]
     fn the_program_is_named_behind_the_library() {

@@ -127,6 +127,35 @@ async fn adversary_26_who_only_connects_pushes_nobody_out() {
     assert!(clients.iter().all(|client| !client.is_closed()));
 }
 
+#[tokio::test]
+async fn adversary_26_who_fills_the_lobby_keeps_out_himself() {
+    let limits = SlotLimits { inbound: SLOTS, ..SlotLimits::LOCAL };
+    let ours = Node::builder(Network::Regtest).outbound(0).serve(Nil).listen(LOOPBACK).slots(limits);
+    let ours = ours.start().await.unwrap();
+    let (address, mut crowd, mut clients) = (ours.listening()[0], Crowd::new(), Vec::new());
+    for number in 0..PLACES {
+        clients.push(soon(crowd.dial(source(number), address)).await.unwrap());
+    }
+    soon(ours.connected(PLACES)).await;
+    let mut silent = Vec::new();
+    for number in 0..100 {
+        silent.push(connect_from(Ipv4Addr::new(127, 200, number, 1), address).await);
+    }
+    // A newcomer of another range finds room to shake hands in, and then a place.
+    let mut events = ours.events();
+    let _newcomer = soon(crowd.dial(source(PLACES), address)).await.unwrap();
+    let joined = soon(async {
+        loop {
+            if let Some(Event::Joined { address, .. }) = events.next().await {
+                break address.unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(joined.host, Host::V4(source(PLACES)));
+    assert_eq!(ours.counts().total(), PLACES);
+}
+
 async fn connect_from(from: Ipv4Addr, address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((from, 0).into())?;
