@@ -37,7 +37,7 @@ fn adversary_26_a_flood_from_one_network_takes_its_own_share_and_nothing_from_ot
         let admitted = flood(&mut door, now, 1, |turn| v4(192, 0, 2, (turn % 256) as u8));
         assert!(admitted <= most(rates.netgroup, SECOND), "{admitted} in second {second}");
         assert!(second == 0 || admitted <= 1, "{admitted} in second {second}");
-        others += u32::from(door.admit(v4(10, 0, second as u8, 1), now));
+        others += u32::from(door.admit(v4(10, second as u8, 0, 1), now));
         others += u32::from(door.admit(v6(0x2001_0db8_0000_0000 | u64::from(second) << 32, 1), now));
         assert!(door.netgroups.len() < 100);
     }
