@@ -1,6 +1,6 @@
 //! Prometheus' text format, version 0.0.4.
 
-use std::fmt::Write as _;
+use std::fmt::{Arguments, Display, Write as _};
 
 use savanna_net::Histogram;
 
@@ -45,7 +45,7 @@ impl Page {
     /// Begins a metric; each is begun once.
     pub(crate) fn metric(&mut self, metric: &'static Metric) -> Series<'_> {
         let Metric { name, kind, help, .. } = metric;
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {}", kind.name()));
+        self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()));
         Series { page: self, metric }
     }
 
@@ -53,9 +53,9 @@ impl Page {
         self.0
     }
 
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+    fn write(&mut self, text: Arguments<'_>) {
         // Writing into a string does not fail.
-        let _ = writeln!(self.0, "{line}");
+        let _ = self.0.write_fmt(text);
     }
 }
 
@@ -71,30 +71,31 @@ pub(crate) struct Series<'a> {
 impl Series<'_> {
     /// Writes one number; the values of its labels are in the order of the metric's labels.
     pub(crate) fn number(&mut self, values: &[&'static str], number: u64) {
-        let labels = self.labels(values, None);
-        self.page.line(format_args!("{}{labels} {number}", self.metric.name));
+        self.sample("", values, None, number);
     }
 
     /// Writes a histogram.
     pub(crate) fn histogram(&mut self, values: &[&'static str], histogram: &Histogram) {
-        let name = self.metric.name;
-        // The total is summed up from the same buckets, so the page never contradicts itself.
         for (bound, count) in histogram.buckets() {
-            let labels = self.labels(values, Some(&bound.as_secs_f64().to_string()));
-            self.page.line(format_args!("{name}_bucket{labels} {count}"));
+            self.sample("_bucket", values, Some(&bound.as_secs_f64()), count);
         }
-        let labels = self.labels(values, Some("+Inf"));
-        self.page.line(format_args!("{name}_bucket{labels} {}", histogram.count()));
-        let labels = self.labels(values, None);
-        self.page.line(format_args!("{name}_sum{labels} {}", histogram.sum().as_secs_f64()));
-        self.page.line(format_args!("{name}_count{labels} {}", histogram.count()));
+        // The total is summed up from the same buckets, so the page never contradicts itself.
+        self.sample("_bucket", values, Some(&"+Inf"), histogram.count());
+        self.sample("_sum", values, None, histogram.sum().as_secs_f64());
+        self.sample("_count", values, None, histogram.count());
     }
 
-    fn labels(&self, values: &[&'static str], bound: Option<&str>) -> String {
-        debug_assert_eq!(self.metric.labels.len(), values.len(), "{}", self.metric.name);
-        let own = self.metric.labels.iter().copied().zip(values.iter().copied());
-        let all: Vec<_> =
-            own.chain(bound.map(|bound| ("le", bound))).map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
+    fn sample(&mut self, suffix: &str, values: &[&'static str], bound: Option<&dyn Display>, number: impl Display) {
+        let Metric { name, labels, .. } = self.metric;
+        debug_assert_eq!(labels.len(), values.len(), "{name}");
+        let own = labels.iter().zip(values).map(|(label, value)| (*label, value as &dyn Display));
+        self.page.write(format_args!("{name}{suffix}"));
+        let mut before = '{';
+        for (label, value) in own.chain(bound.map(|bound| ("le", bound))) {
+            self.page.write(format_args!("{before}{label}=\"{value}\""));
+            before = ',';
+        }
+        let after = if before == ',' { "}" } else { "" };
+        self.page.write(format_args!("{after} {number}\n"));
     }
 }
