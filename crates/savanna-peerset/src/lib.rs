@@ -40,10 +40,13 @@
 
 pub mod crawler;
 
+mod book;
 mod config;
 mod counts;
+mod discovery;
 mod driver;
 mod event;
+mod gossip;
 mod inbound;
 mod inventory;
 mod load;
@@ -52,17 +55,22 @@ mod peer;
 mod peer_set;
 mod request;
 mod retry;
+mod seeds;
 mod set;
 mod size;
 mod upkeep;
 
+pub use book::SharedBook;
 pub use config::Config;
 pub use counts::{CallOutcome, PeerCounts, RequestCounts};
+pub use discovery::{Discovery, DiscoveryCounts};
 pub use event::{Event, Events};
+pub use gossip::{BookService, Learned, Relay};
 pub use inbound::{Candidate, Inbound, MAX_PROTECTED, Verdict, evict};
 pub use network::{CallId, Output, Traits};
 pub use peer::Peer;
 pub use peer_set::{BlockStream, Distinct, PeerSet, ResponseFuture};
 pub use request::{Answer, Ask, Fetched, MAX_HASHES, Outcome, RequestError, RequestId};
+pub use seeds::{DnsSeeds, NoSeeds, SeedAnswer, Seeds};
 pub use set::Set;
-pub use upkeep::{DialFailure, Dialer, MAX_DIALS, Upkeep};
+pub use upkeep::{Action, Admission, DialFailure, Dialer, MAX_DIALS, Policy, Purpose, Upkeep};
