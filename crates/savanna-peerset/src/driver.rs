@@ -14,14 +14,14 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
 use savanna_net::{Clock, PeerId, Stop};
-use savanna_peer::{CloseReason, Gossip, LocalReason, Offence, Response};
+use savanna_peer::{CloseReason, Direction, Gossip, LocalReason, Offence, Request, Response};
 use savanna_wire::{Inventory, Services};
 
 use crate::counts::{PeerCounts, RequestCounts};
 use crate::event::Event;
 use crate::network::{CallId, Output, Traits};
 use crate::request::{Ask, Fetched, Outcome, RequestError, RequestId};
-use crate::{Peer, Set};
+use crate::{Inbound, Peer, Set, Verdict};
 
 /// How much of one kind is taken before the others have their turn.
 const TURN: usize = 64;
@@ -52,6 +52,7 @@ pub(crate) enum Notice {
     Cancelled(RequestId),
     Taken(RequestId, u64),
     Report(PeerId, Offence),
+    Tell(PeerId, Request),
 }
 
 /// What the driver and its handles share, at the driver's end.
@@ -65,17 +66,20 @@ pub(crate) struct Ends {
     pub(crate) requests: watch::Sender<RequestCounts>,
 }
 
-type Answered = Result<(CallId, Result<Response, savanna_peer::RequestError>), Aborted>;
+type Answered = Result<(CallId, PeerId, Result<Response, savanna_peer::RequestError>), Aborted>;
 
 /// Runs a set.
 pub(crate) struct Driver {
     set: Set,
+    inbound: Inbound,
     clock: Clock,
     ends: Ends,
     peers: BTreeMap<PeerId, Box<dyn Peer>>,
     closings: FuturesUnordered<BoxFuture<'static, (PeerId, CloseReason)>>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
     aborts: BTreeMap<CallId, AbortHandle>,
+    /// What peers are being told that they do not answer.
+    statements: FuturesUnordered<BoxFuture<'static, ()>>,
     replies: BTreeMap<RequestId, Reply>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to: never later than the set's next deadline.
@@ -85,15 +89,17 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(set: Set, clock: Clock, ends: Ends, mut stop: Stop) -> Self {
+    pub(crate) fn new(set: Set, inbound: Inbound, clock: Clock, ends: Ends, mut stop: Stop) -> Self {
         Self {
             set,
+            inbound,
             clock,
             ends,
             peers: BTreeMap::new(),
             closings: FuturesUnordered::new(),
             calls: FuturesUnordered::new(),
             aborts: BTreeMap::new(),
+            statements: FuturesUnordered::new(),
             replies: BTreeMap::new(),
             timer: Box::pin(sleep_until(clock.instant(Duration::ZERO))),
             armed: None,
@@ -107,8 +113,11 @@ impl Driver {
         for _ in 0..TURN {
             let Poll::Ready(Some(answered)) = self.calls.poll_next_unpin(cx) else { break };
             is_moved = true;
-            if let Ok((call, result)) = answered {
+            if let Ok((call, peer, result)) = answered {
                 self.aborts.remove(&call);
+                if let Ok(response) = &result {
+                    self.inbound.handle_response(peer, response, now);
+                }
                 self.set.handle_response(call, result, now);
             }
         }
@@ -122,6 +131,7 @@ impl Driver {
             is_moved = true;
             tracing::debug!(%peer, %reason, "peer left");
             self.peers.remove(&peer);
+            self.inbound.handle_left(peer);
             self.set.handle_left(peer, now);
             let _ = self.ends.events.send(Event::Left { peer, reason });
         }
@@ -130,12 +140,19 @@ impl Driver {
 
     fn poll_notices(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let mut is_moved = false;
+        while self.statements.poll_next_unpin(cx) == Poll::Ready(Some(())) {}
         while let Poll::Ready(Some(notice)) = self.ends.notices.poll_recv(cx) {
             is_moved = true;
             match notice {
                 Notice::Cancelled(request) => {
                     self.replies.remove(&request);
                     self.set.cancel(request, now);
+                }
+                Notice::Tell(peer, statement) => {
+                    if let Some(held) = self.peers.get(&peer) {
+                        let told = held.ask(statement);
+                        self.statements.push(Box::pin(async move { drop(told.await) }));
+                    }
                 }
                 Notice::Taken(request, bytes) => self.set.handle_taken(request, bytes, now),
                 Notice::Report(peer, offence) => {
@@ -164,6 +181,10 @@ impl Driver {
             return;
         }
         let info = peer.info().clone();
+        if info.direction == Direction::Inbound && !self.has_place(&*peer, now) {
+            tracing::debug!(peer = %id, "no place for a peer that dialled us");
+            return peer.close(CloseReason::Local(LocalReason::Evicted));
+        }
         tracing::debug!(peer = %id, direction = ?info.direction, "peer joined");
         let serves_chain = info.remote.services.contains(Services::NODE_NETWORK);
         let traits = Traits { serves_chain, round_trip: peer.round_trip() };
@@ -172,6 +193,28 @@ impl Driver {
         let _ = self.ends.events.send(Event::Joined { peer: id, info, address: peer.address() });
         self.peers.insert(id, peer);
         self.set.handle_joined(id, traits, now);
+    }
+
+    /// Finds a place for a peer that dialled us, at the cost of another if need be.
+    fn has_place(&mut self, peer: &dyn Peer, now: Duration) -> bool {
+        if self.inbound.is_full() {
+            for (id, held) in &self.peers {
+                if let Some(round_trip) = held.round_trip() {
+                    self.inbound.handle_round_trip(*id, round_trip);
+                }
+            }
+        }
+        match self.inbound.handle_joined(peer.id(), peer.address().map(|address| address.host), now) {
+            Verdict::Stays => true,
+            Verdict::Refused => false,
+            Verdict::Replaces(other) => {
+                if let Some(held) = self.peers.get(&other) {
+                    held.close(CloseReason::Local(LocalReason::Evicted));
+                }
+                self.set.handle_left(other, now);
+                true
+            }
+        }
     }
 
     fn poll_gossip(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
@@ -255,7 +298,7 @@ impl Driver {
                     let answer = held.ask(request);
                     let (abort, registration) = AbortHandle::new_pair();
                     self.aborts.insert(call, abort);
-                    let answer = async move { (call, answer.await) };
+                    let answer = async move { (call, peer, answer.await) };
                     self.calls.push(Box::pin(Abortable::new(answer, registration)));
                 }
                 Output::Abandon(call) => {

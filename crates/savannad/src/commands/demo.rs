@@ -21,6 +21,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::summary::Outcome;
 use crate::cli::DemoArgs;
+use crate::telemetry::Telemetry;
 
 mod node;
 
@@ -38,6 +39,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Starts the nodes, lets a newcomer fetch, and prints what happened.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let tasks = Tasks::new();
+    let telemetry = Telemetry::start(&args.metrics, &tasks).await?;
     let chain = Chain::mainnet()?;
     if !args.json {
         println!(
@@ -46,8 +48,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         );
     }
     let mut nodes = try_join_all(MANNERS.map(|manner| start(Node::new(chain.clone(), manner), &tasks))).await?;
-    let result =
-        tokio::time::timeout(BOUND, fetch(&mut nodes, &tasks)).await.context("it did not end within a minute")?;
+    let result = tokio::time::timeout(BOUND, fetch(&mut nodes, &tasks, &telemetry))
+        .await
+        .context("it did not end within a minute")?;
     tasks.shutdown(DRAIN).await;
     let (summary, fates) = result?;
     if args.json {
@@ -103,16 +106,18 @@ async fn start(node: Node, tasks: &Tasks) -> anyhow::Result<Started> {
 type Fates = BTreeMap<SocketAddr, &'static str>;
 
 /// Dials every node and fetches what they have.
-async fn fetch(nodes: &mut [Started], tasks: &Tasks) -> anyhow::Result<(Summary, Fates)> {
+async fn fetch(nodes: &mut [Started], tasks: &Tasks, telemetry: &Telemetry) -> anyhow::Result<(Summary, Fates)> {
     let (clock, mut config) = (Clock::start(), NodeConfig::new(Network::Mainnet));
     let (gossip, heard) = mpsc::channel(nodes.len());
-    config.gossip = Some(gossip);
+    (config.gossip, config.traffic) = (Some(gossip), telemetry.traffic());
     let set = PeerSet::spawn(Config::PUBLIC, config.seed, Some(heard), clock, &tasks.spawner());
+    telemetry.watch(&set);
     let mut events = set.events();
+    let connector = Connector::direct().with_traffic(telemetry.traffic());
     let handshake = Handshake::new(config, Nil, clock, tasks.spawner());
     let mut names = BTreeMap::new();
     for started in nodes.iter() {
-        let dialed = Connector::direct().oneshot(started.address.into()).await?;
+        let dialed = connector.clone().oneshot(started.address.into()).await?;
         let client = handshake.clone().call(HandshakeRequest::outbound(dialed, None)).await?;
         names.insert(client.id(), started.address);
         set.add(client).await;

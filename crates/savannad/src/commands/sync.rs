@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::summary::Outcome;
 use crate::cli::SyncArgs;
+use crate::telemetry::Telemetry;
 
 mod dial;
 mod progress;
@@ -32,7 +33,8 @@ pub(crate) async fn run(args: SyncArgs) -> anyhow::Result<()> {
     let places = Places::find(&args.peers, args.network).await?;
     places.unknown().for_each(|missed| reporter.miss(missed));
     let tasks = Tasks::new();
-    let result = fetch(places, Arc::clone(&store), args.until, &tasks, &reporter).await;
+    let telemetry = Telemetry::start(&args.metrics, &tasks).await?;
+    let result = fetch(places, Arc::clone(&store), args.until, &tasks, &telemetry, &reporter).await;
     reporter.finish();
     tasks.shutdown(DRAIN).await;
     let summary = result?;
@@ -62,10 +64,13 @@ async fn fetch(
     store: Arc<BlockStore>,
     until: Option<u32>,
     tasks: &Tasks,
+    telemetry: &Telemetry,
     reporter: &Reporter,
 ) -> anyhow::Result<Summary> {
-    let (clock, node) = (Clock::start(), NodeConfig::new(places.network()));
+    let clock = Clock::start();
+    let node = NodeConfig { traffic: telemetry.traffic(), ..NodeConfig::new(places.network()) };
     let set = PeerSet::spawn(Config::PUBLIC, node.seed, None, clock, &tasks.spawner());
+    telemetry.watch(&set);
     let mut events = set.events();
     let (missed, mut misses) = mpsc::unbounded_channel::<Missed>();
     let mut untried = places.addresses();

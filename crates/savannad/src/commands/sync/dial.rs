@@ -80,14 +80,16 @@ impl Places {
         missed: mpsc::UnboundedSender<Missed>,
     ) {
         let plan = Upkeep::new(self.found.keys().copied(), self.found.len(), node.seed);
+        let connector = Connector::direct().with_traffic(node.traffic.clone());
         let handshake = Handshake::new(node, Nil, clock, tasks.spawner());
-        set.keep_connected(plan, Dial { found: self.found, handshake, missed }, clock, &tasks.spawner());
+        set.keep_connected(plan, Dial { found: self.found, connector, handshake, missed }, clock, &tasks.spawner());
     }
 }
 
 /// Leads from the first address of a peer to the peer, by the first of its addresses that works.
 struct Dial {
     found: BTreeMap<PeerAddr, Vec<PeerAddr>>,
+    connector: Connector,
     handshake: Handshake<Nil>,
     missed: mpsc::UnboundedSender<Missed>,
 }
@@ -103,11 +105,11 @@ impl Service<PeerAddr> for Dial {
 
     fn call(&mut self, first: PeerAddr) -> Self::Future {
         let addresses = self.found.get(&first).cloned().unwrap_or_default();
-        let (mut handshake, missed) = (self.handshake.clone(), self.missed.clone());
+        let (connector, mut handshake, missed) = (self.connector.clone(), self.handshake.clone(), self.missed.clone());
         Box::pin(async move {
             let mut failure = DialFailure::Unreachable;
             for address in addresses {
-                let why = match Connector::direct().oneshot(address).await {
+                let why = match connector.clone().oneshot(address).await {
                     Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
                         Ok(client) => return Ok(client),
                         Err(error) => {
