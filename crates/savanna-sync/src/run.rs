@@ -102,6 +102,8 @@ struct Run<N, T, F> {
     is_checking: bool,
     /// When several peers were last asked for their tips.
     round_at: Duration,
+    /// How many peers there were then.
+    surveyed: usize,
     /// Whether anything has come since.
     moved: bool,
     disk: Disk,
@@ -137,6 +139,7 @@ where
             unchecked: VecDeque::new(),
             is_checking: false,
             round_at: Duration::ZERO,
+            surveyed: 0,
             moved: false,
             disk: Disk::new(tip),
             blocks: 0,
@@ -283,6 +286,9 @@ where
     }
 
     fn find_headers(&mut self, whom: Whom, locator: Vec<BlockHash>) {
+        if matches!(whom, Whom::Several(_)) {
+            self.surveyed = self.source.peers();
+        }
         let (answers, abort) = abortable(self.source.find_headers(locator, whom));
         if let Some(before) = self.header_ask.replace(abort) {
             before.abort();

@@ -47,6 +47,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// Returns how many peers there are.
     fn peers(&self) -> usize;
+
+    /// Returns whether peers are still being reached for the first time, whose word is worth waiting for.
+    fn is_gathering(&self) -> bool {
+        false
+    }
 }
 
 impl Source for PeerSet {

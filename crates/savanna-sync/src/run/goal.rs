@@ -75,7 +75,12 @@ where
         let Some(tip) = self.disk.tip().filter(|tip| tip.hash == hash && self.headers.is_done()) else {
             return Ok(None);
         };
-        if self.moved && now >= self.round_at + FRESH {
+        if self.source.is_gathering() {
+            return Ok(None);
+        }
+        // Whoever joined since several were asked may know better.
+        let is_joined = self.source.peers() > self.surveyed;
+        if is_joined || self.moved && now >= self.round_at + FRESH {
             (self.round_at, self.moved) = (now, false);
             self.headers.ask_again(now);
             self.ask_for_headers(now);

@@ -378,3 +378,15 @@ async fn adversary_22_a_bad_peer_beside_a_good_one_costs_no_more_than_seconds() 
     }
     assert!(times.iter().all(|(_, beside)| *beside < 2 * alone + 3_000 * MS), "{times:?} beside, {alone:?} alone");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_not_believed_of_the_first_peer_while_others_are_about_to_come() {
+    let chain = chain(300, 50);
+    let second = |age| if age < 2_000 * MS { 1 } else { 2 };
+    let stub = Stub { peers: second, gathers: |age| age < 2_200 * MS, ..Stub::new(chain.clone()) };
+    assert_eq!(sync(stub, memory(), Options::default(), |_| {}).await.unwrap().tip_height, 300);
+    let silent = Stub { gathers: |age| age < 2_200 * MS, ..Stub::new(chain) };
+    let started = Instant::now();
+    assert_eq!(sync(silent, memory(), Options::default(), |_| {}).await.unwrap().tip_height, 0);
+    assert!(started.elapsed() >= 2_200 * MS && started.elapsed() < 4_000 * MS, "{:?}", started.elapsed());
+}

@@ -75,9 +75,9 @@ async fn fetch(
     let (missed, mut misses) = mpsc::unbounded_channel::<Missed>();
     let mut untried = places.addresses();
     let mut has_joined = false;
-    places.keep_connected(&set, node, clock, tasks, missed);
+    let source = places.keep_connected(set, node, clock, tasks, missed);
     let options = Options { until, ..Options::default() };
-    let synchronising = savanna_sync::sync(set, Arc::clone(&store), options, |progress| reporter.show(&progress));
+    let synchronising = savanna_sync::sync(source, Arc::clone(&store), options, |progress| reporter.show(&progress));
     let mut synchronising = pin!(synchronising);
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
     loop {

@@ -18,6 +18,8 @@ pub(super) struct Stub {
     pub(super) at_most: usize,
     /// What it says of how many peers it has, by how long it exists.
     pub(super) peers: fn(Duration) -> usize,
+    /// Whether it says that others are about to come, by how long it exists.
+    pub(super) gathers: fn(Duration) -> bool,
     pub(super) since: Instant,
     pub(super) reported: Arc<Mutex<Vec<PeerId>>>,
 }
@@ -25,7 +27,7 @@ pub(super) struct Stub {
 impl Stub {
     pub(super) fn new(chain: Vec<Block>) -> Self {
         let (chain, since) = (Arc::new(chain), Instant::now());
-        Self { chain, at_most: usize::MAX, peers: |_| 1, since, reported: Arc::default() }
+        Self { chain, at_most: usize::MAX, peers: |_| 1, gathers: |_| false, since, reported: Arc::default() }
     }
 }
 
@@ -34,8 +36,11 @@ impl Source for Stub {
         if self.peers() == 0 {
             return Box::pin(async { Err(RequestError::NoPeers) });
         }
+        // The first of its peers has nothing.
+        let is_alone = self.peers() == 1 && self.is_gathering();
         let fork = locator.iter().find_map(|hash| self.chain.iter().position(|block| block.hash() == *hash)).unwrap();
-        let headers = self.chain[fork + 1..].iter().take(160).map(|block| block.header().clone()).collect();
+        let most = if is_alone { 0 } else { 160 };
+        let headers = self.chain[fork + 1..].iter().take(most).map(|block| block.header().clone()).collect();
         Box::pin(async move { Ok(vec![Found { peer: PeerId(1), headers }]) })
     }
 
@@ -61,5 +66,9 @@ impl Source for Stub {
 
     fn peers(&self) -> usize {
         (self.peers)(self.since.elapsed())
+    }
+
+    fn is_gathering(&self) -> bool {
+        (self.gathers)(self.since.elapsed())
     }
 }
