@@ -36,7 +36,7 @@ impl Asks {
     /// Takes requests off the queue, as long as not too many wait.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Taken {
         let mut taken = Taken { count: 0, nobody_left: false };
-        while self.waiting.len() < MAX_WAITING {
+        while self.has_room() {
             match self.queue.poll_recv(cx) {
                 Poll::Ready(Some(ask)) => {
                     taken.count += 1;
@@ -50,6 +50,11 @@ impl Asks {
             }
         }
         taken
+    }
+
+    /// Returns whether a request that comes now may be taken off the queue.
+    pub(super) const fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
     }
 
     /// Puts to the session what waits, as far as it takes it, oldest first in each kind.
@@ -68,7 +73,7 @@ impl Asks {
                 still_waiting.push(ask);
                 continue;
             }
-            match session.request(ask.request.clone(), now) {
+            match session.request(&ask.request, now) {
                 Ok(id) => {
                     tracing::trace!(kind = kind.label(), "asking");
                     self.asked.insert(id, ask.reply);
@@ -79,7 +84,7 @@ impl Asks {
                 }
             }
         }
-        self.waiting = still_waiting;
+        self.waiting.append(&mut still_waiting);
     }
 
     /// Gives an answer to whom it is for.
