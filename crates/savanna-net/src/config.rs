@@ -6,7 +6,7 @@ use savanna_chain::{CURRENT_VERSION, floor, transaction_id};
 use savanna_peer::{Config, Direction, Gossip, SelfKey, Timeouts};
 use savanna_wire::{Network, ProtocolVersion, Services, UserAgent, VersionAddr};
 
-use crate::{PeerId, Route, random};
+use crate::{PeerId, Route, Traffic, random};
 
 /// Our software, as peers are told.
 const USER_AGENT: &str = concat!("/Savanna:", env!("CARGO_PKG_VERSION"), "/");
@@ -61,6 +61,8 @@ pub struct NodeConfig {
     pub gossip: Option<mpsc::Sender<(PeerId, Gossip)>>,
     /// Where the node stands, if it does not stay where `session` has it.
     pub standing: Option<watch::Receiver<Standing>>,
+    /// What counts the connections.
+    pub traffic: Traffic,
     /// What the sessions' randomness is derived from.
     pub seed: [u8; 32],
 }
@@ -79,6 +81,7 @@ impl NodeConfig {
             proxied: Timeouts::PROXIED,
             gossip: None,
             standing: None,
+            traffic: Traffic::default(),
             seed: random::bytes(),
         }
     }

@@ -16,7 +16,9 @@ use futures_util::future::poll_fn;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use savanna_peer::{CloseReason, Event, Gossip, LocalReason, Now, PeerInfo, Response, Session, Step};
+use savanna_peer::{
+    CloseReason, Event, Gossip, LocalReason, Now, PeerInfo, RequestError, RequestId, Response, Session, Step,
+};
 use savanna_wire::PeerAddr;
 
 use self::asks::Asks;
@@ -27,6 +29,7 @@ use crate::client::{Ask, Client, QUEUE, Shared};
 use crate::config::Standing;
 use crate::slots::Slot;
 use crate::tasks::Stop;
+use crate::traffic::{Meter, gossip_kind};
 use crate::transport::Transport;
 use crate::{Clock, HandshakeError, PeerId};
 
@@ -47,6 +50,7 @@ pub(crate) struct Parts<T, S> {
     pub(crate) clock: Clock,
     pub(crate) gossip: Option<mpsc::Sender<(PeerId, Gossip)>>,
     pub(crate) standing: Option<watch::Receiver<Standing>>,
+    pub(crate) meter: Meter,
     pub(crate) established: oneshot::Sender<Result<Client, HandshakeError>>,
 }
 
@@ -78,6 +82,7 @@ pub(crate) struct Connection<T, S> {
     questions: Questions<S>,
     gossip: Option<mpsc::Sender<(PeerId, Gossip)>>,
     standing: Option<watch::Receiver<Standing>>,
+    meter: Meter,
     /// Who waits for the handshake, until it is over.
     handshake: Option<Awaited>,
     /// What is shared with clients, once there may be any.
@@ -116,6 +121,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             questions: Questions::new(parts.service),
             gossip: parts.gossip,
             standing: parts.standing,
+            meter: parts.meter,
             handshake: Some(Awaited { established: parts.established, queue }),
             shared: None,
             closed: watch::Sender::new(None),
@@ -279,6 +285,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             }
             Poll::Ready(Ok(0)) => self.session.handle_eof(self.now),
             Poll::Ready(Ok(count)) => {
+                self.meter.received(count);
                 turn.read += count;
                 self.decode(turn);
             }
@@ -312,7 +319,10 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         while !self.broken {
             match self.output.poll_write(&mut self.session, &mut self.stream, cx) {
                 Poll::Pending | Poll::Ready(Ok(0)) => break,
-                Poll::Ready(Ok(_)) => moved = true,
+                Poll::Ready(Ok(count)) => {
+                    self.meter.sent(count);
+                    moved = true;
+                }
                 Poll::Ready(Err(error)) => {
                     self.write_failure = Some(self.stream_failed(&error));
                     moved = true;
@@ -344,7 +354,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
                     if let Ok(Response::Pong(measured)) = &result {
                         self.note_round_trip(*measured);
                     }
-                    self.asks.answer(id, result);
+                    self.answer(id, result);
                 }
                 Event::Request { id, request } => {
                     tracing::trace!(id = %self.id, kind = request.kind().label(), "asked");
@@ -355,6 +365,15 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             }
         }
         drained
+    }
+
+    fn answer(&mut self, id: RequestId, result: Result<Response, RequestError>) {
+        let is_answer = result.as_ref().is_ok_and(|response| *response != Response::Nil);
+        if let Some((kind, since)) = self.asks.answer(id, result)
+            && is_answer
+        {
+            self.meter.traffic.count_round_trip(kind, self.now.monotonic.saturating_sub(since));
+        }
     }
 
     fn note_round_trip(&self, measured: Duration) {
@@ -374,6 +393,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             height = info.remote.height,
             "handshake complete",
         );
+        self.meter.established();
         let shared = Arc::new(Shared::new(self.id, info, self.address, self.patience));
         if let Some(Awaited { established, queue }) = self.handshake.take() {
             let _ = established.send(Ok(Client::new(Arc::clone(&shared), queue, self.closed.subscribe())));
@@ -383,9 +403,11 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
 
     /// Passes gossip on, or loses it if its consumer is behind.
     fn pass_on(&self, gossip: Gossip) {
-        if let Some(consumer) = &self.gossip
-            && consumer.try_send((self.id, gossip)).is_err()
-        {
+        let Some(consumer) = &self.gossip else { return };
+        let kind = gossip_kind(&gossip);
+        let is_lost = consumer.try_send((self.id, gossip)).is_err();
+        self.meter.traffic.count_gossip(kind, is_lost);
+        if is_lost {
             tracing::trace!(id = %self.id, "gossip lost");
         }
     }

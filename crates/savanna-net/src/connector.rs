@@ -2,17 +2,19 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tower::Service;
 
 use savanna_wire::PeerAddr;
 
+use crate::Traffic;
 use crate::proxy::{Proxy, ProxyError};
 
 /// How long a direct dial may take.
@@ -66,20 +68,22 @@ pub enum DialError {
 #[derive(Debug, Clone)]
 pub struct Connector {
     proxy: Option<Proxy>,
+    local: Option<IpAddr>,
     deadline: Duration,
+    traffic: Option<Traffic>,
 }
 
 impl Connector {
     /// Makes a connector that dials directly, within [`DIAL_DEADLINE`].
     #[must_use]
     pub const fn direct() -> Self {
-        Self { proxy: None, deadline: DIAL_DEADLINE }
+        Self { proxy: None, local: None, deadline: DIAL_DEADLINE, traffic: None }
     }
 
     /// Makes a connector that dials through a proxy, within [`PROXIED_DIAL_DEADLINE`].
     #[must_use]
     pub const fn proxied(proxy: Proxy) -> Self {
-        Self { proxy: Some(proxy), deadline: PROXIED_DIAL_DEADLINE }
+        Self { proxy: Some(proxy), local: None, deadline: PROXIED_DIAL_DEADLINE, traffic: None }
     }
 
     /// Sets how long a dial may take.
@@ -89,34 +93,63 @@ impl Connector {
         self
     }
 
+    /// Sets what counts the dials. One that is given up is not counted.
+    #[must_use]
+    pub fn with_traffic(mut self, traffic: Traffic) -> Self {
+        self.traffic = Some(traffic);
+        self
+    }
+
+    /// Dials from an address of this machine, instead of the one that the system would choose. Peers, and the proxy, of the
+    /// other version of IP are out of reach then.
+    #[must_use]
+    pub const fn dialing_from(mut self, local: IpAddr) -> Self {
+        self.local = Some(local);
+        self
+    }
+
     async fn dial(self, peer: PeerAddr) -> Result<Dialed, DialError> {
         let dialing = async {
             match self.proxy {
-                None => direct(peer).await,
-                Some(proxy) => through(proxy, peer).await,
+                None => self.dial_direct(peer).await,
+                Some(proxy) => self.dial_through(proxy, peer).await,
             }
         };
         let dialed = timeout(self.deadline, dialing).await.map_err(|_| DialError::TimedOut(self.deadline)).flatten();
+        if let Some(traffic) = &self.traffic {
+            traffic.count_dial(&dialed);
+        }
         match &dialed {
             Ok(dialed) => tracing::debug!(%peer, route = ?dialed.route, "connected"),
             Err(error) => tracing::debug!(%peer, %error, "not connected"),
         }
         dialed
     }
-}
 
-async fn direct(peer: PeerAddr) -> Result<Dialed, DialError> {
-    let address = peer.socket_addr().ok_or(DialError::NeedsProxy)?;
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(Dialed { stream, peer, route: Route::Direct })
-}
+    async fn dial_direct(&self, peer: PeerAddr) -> Result<Dialed, DialError> {
+        let address = peer.socket_addr().ok_or(DialError::NeedsProxy)?;
+        let stream = self.connect(address).await?;
+        Ok(Dialed { stream, peer, route: Route::Direct })
+    }
 
-async fn through(proxy: Proxy, peer: PeerAddr) -> Result<Dialed, DialError> {
-    let mut stream = TcpStream::connect(proxy.address).await.map_err(ProxyError::Unreachable)?;
-    stream.set_nodelay(true)?;
-    proxy.open(&mut stream, peer).await?;
-    Ok(Dialed { stream, peer, route: Route::Proxied })
+    async fn dial_through(&self, proxy: Proxy, peer: PeerAddr) -> Result<Dialed, DialError> {
+        let mut stream = self.connect(proxy.address).await.map_err(ProxyError::Unreachable)?;
+        proxy.open(&mut stream, peer).await?;
+        Ok(Dialed { stream, peer, route: Route::Proxied })
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = match self.local {
+            None => TcpStream::connect(address).await?,
+            Some(local) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.bind(SocketAddr::new(local, 0))?;
+                socket.connect(address).await?
+            }
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
 impl Service<PeerAddr> for Connector {

@@ -21,6 +21,7 @@ use crate::connection::{Connection, InboundService, Parts};
 use crate::connector::{Dialed, Route};
 use crate::listener::Accepted;
 use crate::slots::Slot;
+use crate::traffic::Meter;
 use crate::transport::Transport;
 use crate::{Clock, Spawner};
 
@@ -160,6 +161,7 @@ impl Node {
             clock: self.clock,
             gossip: self.config.gossip.clone(),
             standing: self.config.standing.clone(),
+            meter: Meter::new(self.config.traffic.clone(), direction),
             established: reply,
         })
     }

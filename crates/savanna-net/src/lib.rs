@@ -5,9 +5,10 @@
 //! connection the session decides; whom to connect to, the caller.
 //!
 //! - [`Connector`] dials: a service from an address to a stream.
-//! - [`Listener`] accepts, as far as there are [`Slots`].
+//! - [`Listener`] accepts whom the [`Door`] admits, as far as there are [`Slots`].
 //! - [`Handshake`] is a service from a stream, of either kind, to a [`Client`].
 //! - [`Client`] is a service from a [`Request`] to a [`Response`], which asks one peer.
+//! - [`Traffic`] counts what connections do.
 //! - [`Tasks`] owns all that runs. Nothing is detached: who builds it ends it.
 
 mod client;
@@ -25,6 +26,7 @@ mod resolver;
 mod slots;
 mod target;
 mod tasks;
+mod traffic;
 mod transport;
 
 pub use savanna_peer::{Direction, Request, Response};
@@ -37,10 +39,11 @@ pub use connect::{ConnectError, connect};
 pub use connection::{InboundService, Nil, QUESTION_DEADLINE};
 pub use connector::{Connector, DIAL_DEADLINE, DialError, Dialed, PROXIED_DIAL_DEADLINE, Route};
 pub use handshake::{Handshake, HandshakeError, HandshakeFuture, HandshakeRequest};
-pub use listener::{Accepted, Listener};
+pub use listener::{AcceptRates, Accepted, Arrivals, Door, InboundFilter, Listener, Rate};
 pub use proxy::{Proxy, ProxyError};
 pub use resolver::{LOOKUP_DEADLINE, MAX_RESOLVED, ResolveError, resolve};
 pub use slots::{Netgroup, Slot, SlotError, SlotLimits, Slots};
 pub use target::{ParseTargetError, Target};
 pub use tasks::{Spawner, Stop, Tasks};
+pub use traffic::{Histogram, Traffic};
 pub use transport::Transport;

@@ -9,7 +9,13 @@ use tokio::time::sleep;
 
 use savanna_wire::{Network, PeerAddr};
 
-use crate::slots::{Slot, Slots};
+use crate::slots::Slot;
+
+pub use admission::{AcceptRates, Rate};
+pub use door::{Arrivals, Door, InboundFilter};
+
+mod admission;
+mod door;
 
 /// How long accepting rests when the system has no descriptors or no memory for another connection, to begin with.
 const FIRST_REST: Duration = Duration::from_millis(20);
@@ -28,11 +34,11 @@ pub struct Accepted {
     pub slot: Slot,
 }
 
-/// A listening socket, and the places for who comes in.
+/// A listening socket, and who may come in by it.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    slots: Slots,
+    door: Door,
 }
 
 impl Listener {
@@ -42,12 +48,12 @@ impl Listener {
         SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), network.default_port())
     }
 
-    /// Listens.
+    /// Listens, and lets those in whom `door` admits: a [`Door`], or [`Slots`](crate::Slots) where nothing but places matters.
     ///
     /// # Errors
     /// [`io::Error`] if the address is taken, or not ours to take.
-    pub async fn bind(address: SocketAddr, slots: Slots) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, slots })
+    pub async fn bind(address: SocketAddr, door: impl Into<Door>) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await?, door: door.into() })
     }
 
     /// Returns the address that is listened on.
@@ -58,20 +64,20 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Waits for the next connection that there is a place for.
+    /// Waits for the next connection that may come in.
     ///
     /// # Security
-    /// Connections beyond the slots are reset at once, before a byte of them is read, and cost no task. When descriptors
+    /// Connections that may not are reset at once, before a byte of them is read, and cost no task. When descriptors
     /// run out, accepting rests a moment instead of failing or spinning.
     ///
     /// # Cancel safety
     /// No accepted connection is lost.
     pub async fn accept(&self) -> Accepted {
-        next(&self.slots, || self.socket.accept()).await
+        next(&self.door, || self.socket.accept()).await
     }
 }
 
-async fn next<F>(slots: &Slots, mut accept: impl FnMut() -> F) -> Accepted
+async fn next<F>(door: &Door, mut accept: impl FnMut() -> F) -> Accepted
 where
     F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
 {
@@ -80,7 +86,7 @@ where
         match accept().await {
             Ok((stream, from)) => {
                 rest = FIRST_REST;
-                if let Some(accepted) = admit(slots, stream, from) {
+                if let Some(accepted) = admit(door, stream, from) {
                     return accepted;
                 }
             }
@@ -94,9 +100,9 @@ where
     }
 }
 
-fn admit(slots: &Slots, stream: TcpStream, from: SocketAddr) -> Option<Accepted> {
+fn admit(door: &Door, stream: TcpStream, from: SocketAddr) -> Option<Accepted> {
     let peer = PeerAddr::from(from);
-    let slot = match slots.inbound(from.ip()) {
+    let slot = match door.admit(from.ip()) {
         Ok(slot) => slot,
         Err(error) => {
             tracing::debug!(%peer, %error, "connection shed");

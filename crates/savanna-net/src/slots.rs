@@ -42,6 +42,21 @@ pub enum Netgroup {
     V6([u8; 8]),
 }
 
+impl Netgroup {
+    /// Returns the network of networks that it belongs to, as the first network of that: the IPv4 /16 or the IPv6 /32.
+    ///
+    /// # Security
+    /// A /48 of IPv6 costs nothing and has 65,536 networks of its own, and who rents one IPv4 /24 easily rents the next. What
+    /// is to be shared among independent sources is shared by these.
+    #[must_use]
+    pub const fn range(self) -> Self {
+        match self {
+            Self::V4([a, b, _]) => Self::V4([a, b, 0]),
+            Self::V6([a, b, c, d, ..]) => Self::V6([a, b, c, d, 0, 0, 0, 0]),
+        }
+    }
+}
+
 impl From<IpAddr> for Netgroup {
     fn from(ip: IpAddr) -> Self {
         match ip.to_canonical() {
@@ -202,6 +217,15 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_of_one_range_have_one_value() {
+        let range = |text| Netgroup::from(ip(text)).range();
+        assert_eq!(range("192.0.2.1"), range("::ffff:192.0.99.7"));
+        assert_ne!(range("192.0.2.1"), range("192.1.2.1"));
+        assert_eq!(range("2001:db8:1:2::3"), range("2001:db8:ffff::"));
+        assert_ne!(range("2001:db8::"), range("2001:db9::"));
     }
 
     #[test]

@@ -94,6 +94,10 @@ pub enum LocalReason {
 }
 
 impl CloseReason {
+    /// Every [`label`](Self::label).
+    pub const LABELS: [&'static str; 8] =
+        ["malformed", "misbehaved", "ourself", "obsolete", "services", "timed_out", "closed_by_peer", "local"];
+
     /// Returns how much the reason tells against the peer: 0 is nothing, 100 a ban at once.
     #[must_use]
     pub const fn penalty(&self) -> u32 {
@@ -117,7 +121,7 @@ impl CloseReason {
         }
     }
 
-    /// Returns a short name from a fixed set, for metrics.
+    /// Returns a short name from a fixed set, [`LABELS`](Self::LABELS), for metrics.
     #[must_use]
     pub const fn label(&self) -> &'static str {
         match self {
@@ -130,5 +134,30 @@ impl CloseReason {
             Self::ClosedByPeer => "closed_by_peer",
             Self::Local(_) => "local",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_labels_are_those_of_the_reasons() {
+        let version = ProtocolVersion(0);
+        let incompatible = [
+            Incompatibility::OurSelf,
+            Incompatibility::Obsolete { version, floor: version },
+            Incompatibility::Services { offered: Services::NONE, required: Services::NONE },
+        ];
+        let reasons = [
+            vec![
+                CloseReason::Malformed(FrameError::Oversized { length: 1, limit: 0 }),
+                CloseReason::Misbehaved(Offence::Flood),
+            ],
+            incompatible.map(CloseReason::Incompatible).into(),
+            vec![CloseReason::TimedOut(Timer::Write), CloseReason::ClosedByPeer],
+            vec![CloseReason::Local(LocalReason::Unused)],
+        ];
+        assert_eq!(reasons.concat().iter().map(CloseReason::label).collect::<Vec<_>>(), CloseReason::LABELS);
     }
 }

@@ -102,6 +102,21 @@ pub enum RequestKind {
 }
 
 impl RequestKind {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 11] = [
+        Self::Ping,
+        Self::Peers,
+        Self::FindBlocks,
+        Self::FindHeaders,
+        Self::Blocks,
+        Self::Transactions,
+        Self::MempoolIds,
+        Self::PushTransaction,
+        Self::AdvertiseTransactions,
+        Self::AdvertiseBlock,
+        Self::AdvertisePeers,
+    ];
+
     /// Returns the name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -188,4 +203,16 @@ pub enum RequestError {
         /// How many are allowed.
         limit: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_stand_at_their_discriminants() {
+        for (index, kind) in RequestKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+    }
 }

@@ -16,6 +16,9 @@ pub struct Config {
     pub gathered_bytes: u64,
     /// How many bytes of a stream wait for its reader; no more is asked for until it reads.
     pub streamed_bytes: u64,
+    /// How many peers are kept of those who dialled us. For one more another is closed, or it is itself: see
+    /// [`evict`](crate::evict).
+    pub inbound: usize,
 }
 
 impl Config {
@@ -26,6 +29,7 @@ impl Config {
         attempts: 6,
         gathered_bytes: 256 * 1024 * 1024,
         streamed_bytes: 64 * 1024 * 1024,
+        inbound: 125,
     };
 }
 

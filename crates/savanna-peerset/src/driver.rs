@@ -14,14 +14,14 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
 use savanna_net::{Clock, PeerId, Stop};
-use savanna_peer::{CloseReason, Gossip, LocalReason, Offence, Response};
+use savanna_peer::{CloseReason, Direction, Gossip, LocalReason, Offence, Response};
 use savanna_wire::{Inventory, Services};
 
 use crate::counts::{PeerCounts, RequestCounts};
 use crate::event::Event;
 use crate::network::{CallId, Output, Traits};
 use crate::request::{Ask, Fetched, Outcome, RequestError, RequestId};
-use crate::{Peer, Set};
+use crate::{Inbound, Peer, Set, Verdict};
 
 /// How much of one kind is taken before the others have their turn.
 const TURN: usize = 64;
@@ -65,11 +65,12 @@ pub(crate) struct Ends {
     pub(crate) requests: watch::Sender<RequestCounts>,
 }
 
-type Answered = Result<(CallId, Result<Response, savanna_peer::RequestError>), Aborted>;
+type Answered = Result<(CallId, PeerId, Result<Response, savanna_peer::RequestError>), Aborted>;
 
 /// Runs a set.
 pub(crate) struct Driver {
     set: Set,
+    inbound: Inbound,
     clock: Clock,
     ends: Ends,
     peers: BTreeMap<PeerId, Box<dyn Peer>>,
@@ -85,9 +86,10 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(set: Set, clock: Clock, ends: Ends, mut stop: Stop) -> Self {
+    pub(crate) fn new(set: Set, inbound: Inbound, clock: Clock, ends: Ends, mut stop: Stop) -> Self {
         Self {
             set,
+            inbound,
             clock,
             ends,
             peers: BTreeMap::new(),
@@ -107,8 +109,11 @@ impl Driver {
         for _ in 0..TURN {
             let Poll::Ready(Some(answered)) = self.calls.poll_next_unpin(cx) else { break };
             is_moved = true;
-            if let Ok((call, result)) = answered {
+            if let Ok((call, peer, result)) = answered {
                 self.aborts.remove(&call);
+                if let Ok(response) = &result {
+                    self.inbound.handle_response(peer, response, now);
+                }
                 self.set.handle_response(call, result, now);
             }
         }
@@ -122,6 +127,7 @@ impl Driver {
             is_moved = true;
             tracing::debug!(%peer, %reason, "peer left");
             self.peers.remove(&peer);
+            self.inbound.handle_left(peer);
             self.set.handle_left(peer, now);
             let _ = self.ends.events.send(Event::Left { peer, reason });
         }
@@ -164,6 +170,10 @@ impl Driver {
             return;
         }
         let info = peer.info().clone();
+        if info.direction == Direction::Inbound && !self.has_place(&*peer, now) {
+            tracing::debug!(peer = %id, "no place for a peer that dialled us");
+            return peer.close(CloseReason::Local(LocalReason::Evicted));
+        }
         tracing::debug!(peer = %id, direction = ?info.direction, "peer joined");
         let serves_chain = info.remote.services.contains(Services::NODE_NETWORK);
         let traits = Traits { serves_chain, round_trip: peer.round_trip() };
@@ -172,6 +182,28 @@ impl Driver {
         let _ = self.ends.events.send(Event::Joined { peer: id, info, address: peer.address() });
         self.peers.insert(id, peer);
         self.set.handle_joined(id, traits, now);
+    }
+
+    /// Finds a place for a peer that dialled us, at the cost of another if need be.
+    fn has_place(&mut self, peer: &dyn Peer, now: Duration) -> bool {
+        if self.inbound.is_full() {
+            for (id, held) in &self.peers {
+                if let Some(round_trip) = held.round_trip() {
+                    self.inbound.handle_round_trip(*id, round_trip);
+                }
+            }
+        }
+        match self.inbound.handle_joined(peer.id(), peer.address().map(|address| address.host), now) {
+            Verdict::Stays => true,
+            Verdict::Refused => false,
+            Verdict::Replaces(other) => {
+                if let Some(held) = self.peers.get(&other) {
+                    held.close(CloseReason::Local(LocalReason::Evicted));
+                }
+                self.set.handle_left(other, now);
+                true
+            }
+        }
     }
 
     fn poll_gossip(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
@@ -255,7 +287,7 @@ impl Driver {
                     let answer = held.ask(request);
                     let (abort, registration) = AbortHandle::new_pair();
                     self.aborts.insert(call, abort);
-                    let answer = async move { (call, answer.await) };
+                    let answer = async move { (call, peer, answer.await) };
                     self.calls.push(Box::pin(Abortable::new(answer, registration)));
                 }
                 Output::Abandon(call) => {

@@ -8,6 +8,7 @@
 //! - [`Set`] decides, without IO: which peer is asked what. [`PeerSet`] is its handle, and one task carries questions to
 //!   peers and answers back.
 //! - [`Upkeep`] decides, without IO: which address is dialled when. [`PeerSet::keep_connected`] does it.
+//! - [`Inbound`] decides, without IO: which of those who dialled us stay. A [`PeerSet`] keeps to it.
 //! - [`Peer`] is what the set needs of a peer; [`savanna_net::Client`] is one.
 //! - [`PeerSet::peers`], [`PeerSet::requests`] and [`PeerSet::events`] are for whoever watches.
 //!
@@ -36,10 +37,13 @@
 //! # }
 //! ```
 
+pub mod crawler;
+
 mod config;
 mod counts;
 mod driver;
 mod event;
+mod inbound;
 mod inventory;
 mod load;
 mod network;
@@ -54,6 +58,7 @@ mod upkeep;
 pub use config::Config;
 pub use counts::{CallOutcome, PeerCounts, RequestCounts};
 pub use event::{Event, Events};
+pub use inbound::{Candidate, Inbound, Verdict, evict};
 pub use network::{CallId, Output, Traits};
 pub use peer::Peer;
 pub use peer_set::{BlockStream, Distinct, PeerSet, ResponseFuture};

@@ -16,12 +16,12 @@ use tower::Service;
 
 use savanna_net::{Clock, PeerId, Spawner};
 use savanna_peer::{CloseReason, Gossip, LocalReason, Offence, Request, Response};
-use savanna_wire::BlockHash;
+use savanna_wire::{BlockHash, sha256d};
 
 use crate::driver::{Command, Driver, Ends, Notice, Reply};
 use crate::event::{Event, Events, MAX_EVENTS};
 use crate::request::{Answer, Ask, Fetched, Outcome, RequestError, RequestId};
-use crate::{Config, Peer, PeerCounts, RequestCounts, Set};
+use crate::{Config, Inbound, Peer, PeerCounts, RequestCounts, Set};
 
 /// How many requests may wait between the handles of a set and its task.
 const QUEUE: usize = 256;
@@ -87,12 +87,14 @@ impl PeerSet {
             events: events.downgrade(),
         };
         let set = Set::new(config, seed, clock.now().monotonic);
+        let inbound = Inbound::new(config.inbound, sha256d(&[&seed[..], b"inbound"].concat()));
         let ends = Ends { commands, notices, joins, gossip, events, peers, requests };
-        spawner.spawn(Driver::new(set, clock, ends, spawner.stop()));
+        spawner.spawn(Driver::new(set, inbound, clock, ends, spawner.stop()));
         Self { commands: command_sender, shared: Arc::new(shared), room: Room(None) }
     }
 
-    /// Takes a peer in. A set that has ended drops it.
+    /// Takes a peer in. A set that has ended drops it, and one that dialled us may find no place, or take that of another: as
+    /// [`Config::inbound`] says.
     pub async fn add(&self, peer: impl Peer) {
         let _ = self.shared.joins.send(Box::new(peer)).await;
     }

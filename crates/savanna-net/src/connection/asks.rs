@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -18,7 +19,15 @@ pub(super) struct Asks {
     queue: mpsc::Receiver<Ask>,
     /// In the order in which they came; one that found the queue full came later than its deadline tells.
     waiting: Vec<Ask>,
-    asked: BTreeMap<RequestId, oneshot::Sender<Result<Response, RequestError>>>,
+    asked: BTreeMap<RequestId, Asked>,
+}
+
+/// A request that was put to the session.
+struct Asked {
+    kind: RequestKind,
+    /// When, on the scale of [`Now::monotonic`].
+    since: Duration,
+    reply: oneshot::Sender<Result<Response, RequestError>>,
 }
 
 /// What a look into the queue brought.
@@ -76,7 +85,7 @@ impl Asks {
             match session.request(&ask.request, now) {
                 Ok(id) => {
                     tracing::trace!(kind = kind.label(), "asking");
-                    self.asked.insert(id, ask.reply);
+                    self.asked.insert(id, Asked { kind, since: now.monotonic, reply: ask.reply });
                 }
                 Err(_) => {
                     busy.push(kind);
@@ -87,17 +96,21 @@ impl Asks {
         self.waiting.append(&mut still_waiting);
     }
 
-    /// Gives an answer to whom it is for.
-    pub(super) fn answer(&mut self, id: RequestId, result: Result<Response, RequestError>) {
-        if let Some(reply) = self.asked.remove(&id) {
-            // The future may have been dropped a moment ago.
-            let _ = reply.send(result);
-        }
+    /// Gives an answer to whom it is for, and returns what had been asked and when.
+    pub(super) fn answer(
+        &mut self,
+        id: RequestId,
+        result: Result<Response, RequestError>,
+    ) -> Option<(RequestKind, Duration)> {
+        let Asked { kind, since, reply } = self.asked.remove(&id)?;
+        // The future may have been dropped a moment ago.
+        let _ = reply.send(result);
+        Some((kind, since))
     }
 
     /// Cancels what nobody waits for any more.
     pub(super) fn forget_cancelled(&mut self, session: &mut Session) {
-        self.asked.retain(|id, reply| {
+        self.asked.retain(|id, Asked { reply, .. }| {
             if reply.is_closed() {
                 session.cancel(*id);
             }
@@ -122,7 +135,8 @@ impl Asks {
         self.queue.close();
         let queued = std::iter::from_fn(|| self.queue.try_recv().ok());
         let unasked = self.waiting.drain(..).chain(queued).map(|ask| ask.reply);
-        for reply in unasked.chain(std::mem::take(&mut self.asked).into_values()) {
+        let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.reply);
+        for reply in unasked.chain(asked) {
             let _ = reply.send(Err(RequestError::Closed(reason.clone())));
         }
     }
@@ -130,8 +144,6 @@ impl Asks {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use savanna_peer::Request;
 
     use super::*;

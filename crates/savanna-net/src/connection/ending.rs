@@ -35,8 +35,9 @@ impl<T: Transport, S> Connection<T, S> {
 
     /// Sends what the session still has for the peer, and ends the stream.
     async fn say_goodbye(&mut self) -> io::Result<()> {
-        let said_something = self.output.drain(&mut self.session, &mut self.stream).await?;
-        if said_something {
+        let said = self.output.drain(&mut self.session, &mut self.stream).await?;
+        self.meter.sent(said);
+        if said > 0 {
             // Closing a socket with unread bytes resets it, and the peer would lose what was just sent.
             let mut discarded = [0; 1024];
             while self.stream.read(&mut discarded).await? > 0 {}
@@ -48,6 +49,7 @@ impl<T: Transport, S> Connection<T, S> {
 impl<T, S> Connection<T, S> {
     /// Tells everyone who waits for anything that nothing more will come.
     fn conclude(&mut self, reason: CloseReason) {
+        self.meter.ended(&reason, self.handshake.is_none());
         // The reason comes first: who then finds the queue closed asks for it.
         self.closed.send_replace(Some(reason.clone()));
         self.asks.fail(&reason);

@@ -65,15 +65,15 @@ impl Output {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes all that there is, ends the stream, and returns whether there was anything.
-    pub(super) async fn drain<T: Transport>(&mut self, session: &mut Session, stream: &mut T) -> io::Result<bool> {
-        let mut any = false;
+    /// Writes all that there is, ends the stream, and returns how many bytes that were.
+    pub(super) async fn drain<T: Transport>(&mut self, session: &mut Session, stream: &mut T) -> io::Result<usize> {
+        let mut count = 0;
         while let Some(piece) = self.pieces.pop_front().or_else(|| session.poll_transmit()) {
-            any = true;
             stream.write_all(&piece).await?;
+            count += piece.len();
         }
         stream.shutdown().await?;
-        Ok(any)
+        Ok(count)
     }
 
     fn push(&mut self, piece: Bytes) {

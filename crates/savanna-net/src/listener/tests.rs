@@ -4,7 +4,7 @@ use std::future::ready;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::SlotLimits;
+use crate::{SlotLimits, Slots};
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -20,8 +20,9 @@ async fn adversary_26_accepting_survives_a_lack_of_descriptors() {
         Err(io::Error::from_raw_os_error(EMFILE)),
         listener.accept().await,
     ]);
+    let door = Door::from(slots.clone());
     let before = Instant::now();
-    let accepted = timeout(BOUND, next(&slots, || ready(script.pop_front().unwrap()))).await.unwrap();
+    let accepted = timeout(BOUND, next(&door, || ready(script.pop_front().unwrap()))).await.unwrap();
     assert!(before.elapsed() >= 3 * FIRST_REST, "rests of once and twice the first");
     assert!(accepted.stream.nodelay().unwrap());
     assert_eq!(slots.taken(savanna_peer::Direction::Inbound), 1);

@@ -102,6 +102,12 @@ impl Fake {
         Self::new(id, |_| pending())
     }
 
+    /// A peer that dialled us.
+    pub(crate) const fn inbound(mut self) -> Self {
+        self.info.direction = Direction::Inbound;
+        self
+    }
+
     pub(crate) fn hang_up(&self) {
         self.closed.send_replace(Some(CloseReason::ClosedByPeer));
     }

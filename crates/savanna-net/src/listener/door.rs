@@ -1,0 +1,126 @@
+//! Who may come in: neither barred, nor too fast, and only where there is a place.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thiserror::Error;
+
+use super::admission::{AcceptRates, Admission};
+use crate::Clock;
+use crate::slots::{Slot, SlotError, Slots};
+
+/// Says of an address whether it is kept out: banned, for example.
+///
+/// It is asked once for each connection, before anything is spent on it, by the task that accepts: it is to answer from memory.
+#[derive(Clone)]
+pub struct InboundFilter(Arc<dyn Fn(IpAddr) -> bool + Send + Sync>);
+
+impl InboundFilter {
+    /// Keeps out whom `is_barred` names. It is given canonical addresses: IPv4 is never mapped into IPv6.
+    pub fn new(is_barred: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_barred))
+    }
+
+    fn bars(&self, ip: IpAddr) -> bool {
+        (self.0)(ip.to_canonical())
+    }
+}
+
+impl fmt::Debug for InboundFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InboundFilter")
+    }
+}
+
+/// What became of the connections that peers dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Arrivals {
+    /// They came in.
+    pub admitted: u64,
+    /// The filter kept them out.
+    pub barred: u64,
+    /// They came too fast, from their network or in all.
+    pub too_fast: u64,
+    /// There was no place for them, or for another of their host or network.
+    pub no_slot: u64,
+}
+
+/// Why a connection is shed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Refusal {
+    #[error("the address is barred")]
+    Barred,
+    #[error("too many connections at once")]
+    TooFast,
+    #[error(transparent)]
+    NoSlot(#[from] SlotError),
+}
+
+/// Who may come in by the listeners of a node. Clones are the same door.
+///
+/// # Security
+/// Against floods of connections, and against peers that come back after a ban: a connection is judged by its address, before
+/// a byte of it is read and before it costs a task.
+#[derive(Debug, Clone)]
+pub struct Door {
+    slots: Slots,
+    filter: Option<InboundFilter>,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    admission: Admission,
+    arrivals: Arrivals,
+}
+
+impl Door {
+    /// Makes a door that keeps to `rates` and to the places of `slots`, and bars nobody.
+    #[must_use]
+    pub fn new(slots: Slots, rates: AcceptRates) -> Self {
+        let state = State { admission: Admission::new(rates), arrivals: Arrivals::default() };
+        Self { slots, filter: None, clock: Clock::start(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Keeps those out whom the filter names.
+    #[must_use]
+    pub fn with_filter(mut self, filter: InboundFilter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
+    /// Returns what became of the connections so far.
+    #[must_use]
+    pub fn arrivals(&self) -> Arrivals {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).arrivals
+    }
+
+    pub(super) fn admit(&self, ip: IpAddr) -> Result<Slot, Refusal> {
+        // Asked without the lock, since what it does is not ours.
+        let is_barred = self.filter.as_ref().is_some_and(|filter| filter.bars(ip));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { admission, arrivals } = &mut *state;
+        let (count, verdict) = if is_barred {
+            (&mut arrivals.barred, Err(Refusal::Barred))
+        } else if !admission.admit(ip, self.clock.now().monotonic) {
+            (&mut arrivals.too_fast, Err(Refusal::TooFast))
+        } else {
+            match self.slots.inbound(ip) {
+                Ok(slot) => (&mut arrivals.admitted, Ok(slot)),
+                Err(error) => (&mut arrivals.no_slot, Err(error.into())),
+            }
+        };
+        *count += 1;
+        verdict
+    }
+}
+
+impl From<Slots> for Door {
+    /// Makes a door that minds nothing but the places.
+    fn from(slots: Slots) -> Self {
+        Self::new(slots, AcceptRates::LOCAL)
+    }
+}
