@@ -3,6 +3,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
+use crate::entry::DAY;
+
 /// How long an address rests after failures, in seconds.
 ///
 /// # Security
@@ -11,7 +13,7 @@ use rand_chacha::rand_core::Rng;
 pub struct Backoff {
     /// After the first failure; each further one doubles it.
     pub first: u32,
-    /// The most.
+    /// The most; a day is the most that counts.
     pub longest: u32,
 }
 
@@ -19,8 +21,8 @@ impl Backoff {
     /// Draws the rest after `failures` in a row: three to five quarters of what they amount to.
     pub(crate) fn rest(self, failures: u8, rng: &mut ChaCha8Rng) -> u32 {
         let doublings = u32::from(failures.saturating_sub(1).min(31));
-        let rest = u64::from(self.first).saturating_mul(1 << doublings).min(u64::from(self.longest));
-        jittered(u32::try_from(rest).unwrap_or(self.longest), rng)
+        let rest = u64::from(self.first).saturating_mul(1 << doublings).min(u64::from(self.longest.min(DAY)));
+        jittered(u32::try_from(rest).unwrap_or(DAY), rng)
     }
 }
 
@@ -53,6 +55,6 @@ mod tests {
             }
         }
         let endless = Backoff { first: u32::MAX, longest: u32::MAX };
-        assert!(endless.rest(255, &mut rng) >= u32::MAX / 4 * 3);
+        assert!((DAY / 4 * 3..=DAY / 4 * 5).contains(&endless.rest(255, &mut rng)));
     }
 }

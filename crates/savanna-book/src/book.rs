@@ -14,78 +14,12 @@ use crate::key::Key;
 use crate::routable::is_peer_port;
 use crate::tables::Tables;
 use crate::trial::Trials;
-use crate::{BookCounts, Config, Family, Handshake, Penalties, Reach, Source, Standing, UnixTime};
+use crate::{
+    Added, BookCounts, Config, Failure, Family, Handshake, Penalties, Reach, Refusal, Source, Standing, UnixTime,
+};
 pub use choose::Wanted;
 
 mod choose;
-
-/// What became of an address that was offered to a book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Added {
-    /// It is in the book.
-    New,
-    /// It was there, and was seen since.
-    Updated,
-    /// It was there, and nothing is new.
-    Known,
-    /// It is not in the book.
-    Refused(Refusal),
-}
-
-impl Added {
-    /// Returns a short name from a fixed set, for metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Updated => "updated",
-            Self::Known => "known",
-            Self::Refused(refusal) => refusal.label(),
-        }
-    }
-}
-
-/// Why an address is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It is reached from nowhere, or not from where we are.
-    Unroutable,
-    /// Its port is that of a wallet or of another chain.
-    Port,
-    /// It is our own.
-    Own,
-    /// It is the far end of an inbound connection, where nobody listens.
-    InboundPort,
-    /// It is banned or discouraged.
-    Penalized,
-    /// Its place is taken.
-    Full,
-}
-
-impl Refusal {
-    /// Returns a short name from a fixed set, for metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Unroutable => "unroutable",
-            Self::Port => "port",
-            Self::Own => "own",
-            Self::InboundPort => "inbound_port",
-            Self::Penalized => "penalized",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// How a dial, or what it led to, came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// Nobody answered, or not for long.
-    Unreachable,
-    /// The peer answers and is of no use: obsolete, without the services needed, on another chain.
-    Useless,
-}
 
 /// The addresses of a node.
 ///
@@ -202,8 +136,9 @@ impl Book {
     /// operator's addresses get a time of ours, and an impossible time becomes one of five days ago.
     ///
     /// # Security
-    /// A group of sources reaches 64 of 1024 buckets, and displaces nothing there but what is worth nothing. Services of a
-    /// peer that we have spoken to are its own word, which gossip does not change.
+    /// A group of sources reaches 64 of 1024 buckets, and displaces nothing there but what is worth nothing; only the
+    /// operator's word puts another out. Services of a peer that we have spoken to are its own word, which gossip does not
+    /// change.
     pub fn add(&mut self, heard: AddrV2, source: Source, now: UnixTime) -> Added {
         if source == Source::Inbound {
             return Added::Refused(Refusal::InboundPort);
@@ -223,6 +158,10 @@ impl Book {
         let slot = self.tables.new_slot(address, source.group());
         match self.tables.insert(entry, slot, now) {
             Ok(_) => Added::New,
+            Err(entry) if source == Source::Config => {
+                self.tables.insert_over(entry, slot);
+                Added::New
+            }
             Err(_) => Added::Refused(Refusal::Full),
         }
     }
@@ -268,7 +207,7 @@ impl Book {
         let Some(id) = self.tables.find(address) else { return };
         let (last_success, backoff) = (self.last_success, self.config.backoff);
         let Some(entry) = self.tables.get_mut(id) else { return };
-        if entry.last_counted <= last_success {
+        if entry.last_counted <= last_success || entry.last_counted > now {
             entry.last_counted = now;
             entry.failures = entry.failures.saturating_add(1);
         }
@@ -282,12 +221,16 @@ impl Book {
         }
     }
 
-    /// Notes that a peer at an address is still there: when its connection ends, and now and then before.
+    /// Notes that a peer that we dialled is still there: when its connection ends, and now and then before. Whoever wants
+    /// its place in `tried` does not get it.
     pub fn handle_seen(&mut self, address: PeerAddr, now: UnixTime) {
-        if let Some(entry) = self.tables.find_mut(address)
-            && (now.since(entry.seen) > Self::REFRESH_AFTER || entry.is_from_future(now))
-        {
+        let Some(entry) = self.tables.find_mut(address) else { return };
+        if now.since(entry.seen) > Self::REFRESH_AFTER || entry.is_from_future(now) {
             entry.seen = now;
+        }
+        if entry.is_tried {
+            let slot = self.tables.tried_slot(address);
+            self.trials.end(slot);
         }
     }
 

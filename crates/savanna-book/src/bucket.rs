@@ -135,3 +135,6 @@ impl Key {
         u16::try_from(self.hash(purpose, parts) % u64::from(bound)).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod check;

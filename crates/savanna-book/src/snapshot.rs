@@ -118,61 +118,59 @@ impl Book {
         for (prefix, mark) in snapshot.marks {
             restored.count(mark.until > now && book.penalties.mark(prefix, mark, now));
         }
+        let records = snapshot.records.len();
         for record in snapshot.records {
-            restored.count(book.admit_record(record, now));
+            book.admit_record(record, now);
         }
+        // One may have had to leave again, where two claim a place.
+        let kept = book.counts().total() as usize;
+        restored.kept += kept;
+        restored.refused += records - kept;
         for address in snapshot.anchors.into_iter().rev() {
             restored.count(book.anchor(address));
         }
         (book, restored)
     }
 
-    fn admit_record(&mut self, record: Record, now: UnixTime) -> bool {
-        if self.refusal(record.address).is_some() || self.tables.find(record.address).is_some() {
-            return false;
+    fn admit_record(&mut self, record: Record, now: UnixTime) {
+        let (address, source) = (record.address, record.source);
+        if self.refusal(address).is_some() || self.tables.find(address).is_some() {
+            return;
         }
-        let mut entry = Entry::new(record.address, record.source, record.services, record.seen);
-        entry.last_try = record.last_try;
-        entry.last_success = record.last_success;
-        entry.last_counted = record.last_counted;
-        entry.rests_until = record.rests_until;
-        entry.attempts = record.attempts;
-        entry.successes = record.successes;
-        entry.failures = record.failures;
-        entry.handshake = record.handshake.map(Box::new);
-        let buckets = match record.table {
-            Table::New(buckets) => buckets,
+        let (entry, table) = entry(record);
+        let (entry, buckets) = match table {
+            Table::New(buckets) => (entry, buckets),
             Table::Tried => match self.tables.insert_tried(entry) {
-                Ok(_) => return true,
-                Err(back) => {
-                    entry = back;
-                    Vec::new()
-                }
+                Ok(_) => return,
+                Err(entry) => (entry, Vec::new()),
             },
         };
-        self.admit_new(entry, &buckets, now)
-    }
-
-    fn admit_new(&mut self, entry: Entry, buckets: &[u16], now: UnixTime) -> bool {
-        let address = entry.address;
         let legal = buckets.iter().filter(|bucket| **bucket < NEW_BUCKETS).take(MAX_PLACES);
         let mut slots: Vec<_> = legal.map(|bucket| self.tables.slot_in(address, *bucket)).collect();
         if slots.is_empty() {
-            slots.push(self.tables.new_slot(address, entry.source));
+            slots.push(self.tables.new_slot(address, source));
         }
         let mut homeless = Some(entry);
         for slot in slots {
-            homeless = match homeless {
-                Some(entry) => self.tables.insert(entry, slot, now).err(),
-                None => {
-                    let placed = self.tables.find(address).is_some_and(|id| self.tables.add_place(id, slot, now));
-                    debug_assert!(placed || self.tables.find(address).is_some());
-                    None
-                }
-            };
+            homeless = homeless.and_then(|entry| self.tables.insert(entry, slot, now).err());
+            if let (None, Some(id)) = (&homeless, self.tables.find(address)) {
+                self.tables.add_place(id, slot, now);
+            }
         }
-        homeless.is_none()
     }
+}
+
+fn entry(record: Record) -> (Entry, Table) {
+    let mut entry = Entry::new(record.address, record.source, record.services, record.seen);
+    entry.last_try = record.last_try;
+    entry.last_success = record.last_success;
+    entry.last_counted = record.last_counted;
+    entry.rests_until = record.rests_until;
+    entry.attempts = record.attempts;
+    entry.successes = record.successes;
+    entry.failures = record.failures;
+    entry.handshake = record.handshake.map(Box::new);
+    (entry, record.table)
 }
 
 fn record(entry: &Entry) -> Record {

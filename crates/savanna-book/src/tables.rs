@@ -98,14 +98,16 @@ impl Tables {
 
     /// Takes in an address that is not there yet, at a slot of `new`; gives it back if the slot's incumbent stays.
     pub(crate) fn insert(&mut self, entry: Entry, slot: u16, now: UnixTime) -> Result<Id, Entry> {
-        if !self.gives_way(slot, true, now) {
-            return Err(entry);
-        }
+        if self.gives_way(slot, true, now) { Ok(self.insert_over(entry, slot)) } else { Err(entry) }
+    }
+
+    /// Takes in an address that is not there yet, at a slot of `new`, whoever stands there.
+    pub(crate) fn insert_over(&mut self, entry: Entry, slot: u16) -> Id {
         let family = Family::of(entry.address.host);
         let id = self.store(entry);
         self.counts.new.add(family);
         self.place(id, slot);
-        Ok(id)
+        id
     }
 
     /// Takes in an address that is not there yet, in its own slot of `tried`; gives it back if that is taken.
@@ -225,3 +227,6 @@ impl Tables {
         id
     }
 }
+
+#[cfg(test)]
+mod check;

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
 use savanna_net::{Clock, PeerId, Stop};
-use savanna_peer::{CloseReason, Direction, Gossip, LocalReason, Offence, Response};
+use savanna_peer::{CloseReason, Direction, Gossip, LocalReason, Offence, Request, Response};
 use savanna_wire::{Inventory, Services};
 
 use crate::counts::{PeerCounts, RequestCounts};
@@ -52,6 +52,7 @@ pub(crate) enum Notice {
     Cancelled(RequestId),
     Taken(RequestId, u64),
     Report(PeerId, Offence),
+    Tell(PeerId, Request),
 }
 
 /// What the driver and its handles share, at the driver's end.
@@ -81,6 +82,8 @@ pub(crate) struct Driver {
     closings: FuturesUnordered<BoxFuture<'static, (PeerId, CloseReason)>>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
     aborts: BTreeMap<CallId, AbortHandle>,
+    /// What peers are being told that they do not answer.
+    statements: FuturesUnordered<BoxFuture<'static, ()>>,
     replies: BTreeMap<RequestId, Reply>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to: never later than the set's next deadline.
@@ -100,6 +103,7 @@ impl Driver {
             closings: FuturesUnordered::new(),
             calls: FuturesUnordered::new(),
             aborts: BTreeMap::new(),
+            statements: FuturesUnordered::new(),
             replies: BTreeMap::new(),
             timer: Box::pin(sleep_until(clock.instant(Duration::ZERO))),
             armed: None,
@@ -140,12 +144,19 @@ impl Driver {
 
     fn poll_notices(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let mut is_moved = false;
+        while self.statements.poll_next_unpin(cx) == Poll::Ready(Some(())) {}
         while let Poll::Ready(Some(notice)) = self.ends.notices.poll_recv(cx) {
             is_moved = true;
             match notice {
                 Notice::Cancelled(request) => {
                     self.replies.remove(&request);
                     self.set.cancel(request, now);
+                }
+                Notice::Tell(peer, statement) => {
+                    if let Some(held) = self.peers.get(&peer) {
+                        let told = held.ask(statement);
+                        self.statements.push(Box::pin(async move { drop(told.await) }));
+                    }
                 }
                 Notice::Taken(request, bytes) => self.set.handle_taken(request, bytes, now),
                 Notice::Report(peer, offence) => {

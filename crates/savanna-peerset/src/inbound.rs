@@ -7,7 +7,7 @@ use savanna_net::PeerId;
 use savanna_peer::Response;
 use savanna_wire::Host;
 
-pub use evict::{Candidate, evict};
+pub use evict::{Candidate, MAX_PROTECTED, evict};
 
 mod evict;
 

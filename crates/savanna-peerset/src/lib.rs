@@ -9,6 +9,7 @@
 //!   peers and answers back.
 //! - [`Upkeep`] decides, without IO: which address is dialled when. [`PeerSet::keep_connected`] does it.
 //! - [`Inbound`] decides, without IO: which of those who dialled us stay. A [`PeerSet`] keeps to it.
+//! - [`crawler`] surveys the whole network by short conversations, beside the set and without it.
 //! - [`Peer`] is what the set needs of a peer; [`savanna_net::Client`] is one.
 //! - [`PeerSet::peers`], [`PeerSet::requests`] and [`PeerSet::events`] are for whoever watches.
 //!
@@ -39,10 +40,13 @@
 
 pub mod crawler;
 
+mod book;
 mod config;
 mod counts;
+mod discovery;
 mod driver;
 mod event;
+mod gossip;
 mod inbound;
 mod inventory;
 mod load;
@@ -51,17 +55,22 @@ mod peer;
 mod peer_set;
 mod request;
 mod retry;
+mod seeds;
 mod set;
 mod size;
 mod upkeep;
 
+pub use book::SharedBook;
 pub use config::Config;
 pub use counts::{CallOutcome, PeerCounts, RequestCounts};
+pub use discovery::{Discovery, DiscoveryCounts};
 pub use event::{Event, Events};
-pub use inbound::{Candidate, Inbound, Verdict, evict};
+pub use gossip::{BookService, Learned, Relay};
+pub use inbound::{Candidate, Inbound, MAX_PROTECTED, Verdict, evict};
 pub use network::{CallId, Output, Traits};
 pub use peer::Peer;
 pub use peer_set::{BlockStream, Distinct, PeerSet, ResponseFuture};
 pub use request::{Answer, Ask, Fetched, MAX_HASHES, Outcome, RequestError, RequestId};
+pub use seeds::{DnsSeeds, NoSeeds, SeedAnswer, Seeds};
 pub use set::Set;
-pub use upkeep::{DialFailure, Dialer, MAX_DIALS, Upkeep};
+pub use upkeep::{Action, Admission, DialFailure, Dialer, MAX_DIALS, Policy, Purpose, Upkeep};

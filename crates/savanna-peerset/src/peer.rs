@@ -1,5 +1,6 @@
 //! What a peer set needs of a peer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -31,6 +32,36 @@ pub trait Peer: Send + Sync + 'static {
 
     /// Ends the connection.
     fn close(&self, reason: CloseReason);
+}
+
+impl<P: Peer + ?Sized> Peer for Arc<P> {
+    fn id(&self) -> PeerId {
+        (**self).id()
+    }
+
+    fn info(&self) -> &PeerInfo {
+        (**self).info()
+    }
+
+    fn address(&self) -> Option<PeerAddr> {
+        (**self).address()
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        (**self).round_trip()
+    }
+
+    fn ask(&self, request: Request) -> BoxFuture<'static, Result<Response, RequestError>> {
+        (**self).ask(request)
+    }
+
+    fn closed(&self) -> BoxFuture<'static, CloseReason> {
+        (**self).closed()
+    }
+
+    fn close(&self, reason: CloseReason) {
+        (**self).close(reason);
+    }
 }
 
 impl Peer for Client {

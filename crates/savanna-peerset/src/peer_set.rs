@@ -152,6 +152,11 @@ impl PeerSet {
         Events(sender.map_or_else(|| broadcast::Sender::new(1).subscribe(), |sender| sender.subscribe()))
     }
 
+    /// Returns what tells single peers something, for who holds no handle.
+    pub(crate) fn teller(&self) -> Teller {
+        Teller(self.shared.notices.clone())
+    }
+
     /// Returns where peers are taken in, for who holds no handle.
     pub(crate) fn joins(&self) -> mpsc::Sender<Box<dyn Peer>> {
         self.shared.joins.clone()
@@ -287,6 +292,16 @@ impl Stream for BlockStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Fetched>> {
         self.poll_fetched(cx)
+    }
+}
+
+/// Tells single peers something. It keeps nothing alive.
+pub(crate) struct Teller(mpsc::UnboundedSender<Notice>);
+
+impl Teller {
+    /// Tells a peer something that it does not answer; one that is gone misses it.
+    pub(crate) fn tell(&self, peer: PeerId, statement: Request) {
+        let _ = self.0.send(Notice::Tell(peer, statement));
     }
 }
 

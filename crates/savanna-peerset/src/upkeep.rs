@@ -1,18 +1,42 @@
-//! Keeping up with a list of addresses: which to dial next, and which to leave alone for how long.
+//! Keeping connected: which address to dial next and what for, whom to keep, and whom to let go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
-use savanna_peer::CloseReason;
-use savanna_wire::PeerAddr;
+use savanna_book::{Book, Failure, Handshake, Source, UnixTime};
+use savanna_peer::{CloseReason, Incompatibility, Now, PeerInfo};
+use savanna_wire::{AddrV2, BlockHash, PeerAddr, Services};
+
+use crate::PeerCounts;
+use crate::gossip::{Learned, learn};
+use crate::seeds::SeedAnswer;
 
 pub use dial::{DialFailure, Dialer};
+pub use links::Purpose;
+pub use policy::Policy;
 
+use chance::after;
+use demand::Demand;
+use links::{Links, State};
+use named::Named;
+use rests::Rests;
+use seeding::Seeding;
+use weather::Weather;
+
+pub(crate) mod chance;
+mod demand;
 mod dial;
+mod links;
+mod named;
+mod policy;
+mod rests;
 mod run;
+mod seeding;
+mod turn;
+mod weather;
 
 /// How many dials and handshakes are in flight at most.
 pub const MAX_DIALS: usize = 50;
@@ -23,147 +47,311 @@ const FIRST_DIALS: usize = 8;
 /// A dial that has taken this long holds up no other.
 const SLOW_DIAL: Duration = Duration::from_millis(500);
 
-/// How long an address is left alone after its first failure; each further one doubles it.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
-
-/// How long an address is left alone whose peer is of no use to us, or broke the protocol.
-const INCOMPATIBLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How long a connection must have lasted for its address to count as good again.
 const STABLE: Duration = Duration::from_secs(60);
 
-/// Decides which address of a list to dial, without IO.
+/// How long between two feelers, on average.
+const FEELER_EVERY: Duration = Duration::from_secs(120);
+
+/// How long between two extra peers, on average; and while no peer tells of any new block.
+const EXTRA_EVERY: Duration = Duration::from_secs(600);
+const EXTRA_WHEN_STALE: Duration = Duration::from_secs(60);
+
+/// How long an extra peer has to show itself more useful than another.
+const EXTRA_TRIAL: Duration = Duration::from_secs(45);
+
+/// Blocks have stopped coming after so long: at one in 25 seconds that happens once in 10^15 times, at one in 75 once in
+/// 160,000.
+const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// How long until a book that had nobody to offer is looked into again, if nothing is learned before.
+const DRY_FOR: Duration = Duration::from_secs(5);
+
+/// How often the clocks are looked at, if nothing else happens.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// How many blocks are remembered, to know who is the first to tell of one.
+const MAX_BLOCKS: usize = 64;
+
+/// What an [`Upkeep`] wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// An address is to be dialled, and told to [`Upkeep::handle_connected`] or [`Upkeep::handle_ended`].
+    Dial(PeerAddr, Purpose),
+    /// A connection is to be closed; its end goes to [`Upkeep::handle_ended`].
+    LetGo(PeerAddr),
+    /// The seeds are to be asked; the answer goes to [`Upkeep::handle_seeds`].
+    AskSeeds,
+}
+
+/// What is to become of a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Admission {
+    /// It is a peer. With `asks`, it is asked for addresses first, which go to [`Upkeep::handle_addresses`].
+    Keep {
+        /// Whether to ask.
+        asks: bool,
+    },
+    /// It is closed, after it was asked for addresses, which go to [`Upkeep::handle_addresses`].
+    Meet,
+    /// It is closed at once.
+    LetGo,
+}
+
+/// Decides whom to dial, whom to keep and whom to let go, without IO.
+///
+/// The plan is one of a node's two memories. What is known of addresses is the [`Book`]'s, which is handed in with each call,
+/// because others write into it as well. What is in use at this moment is the plan's.
+///
+/// - Addresses that were named are dialled whenever fewer are connected than wanted, with backoff.
+/// - Anchors come next, once: the last good peers before a restart.
+/// - All others the book chooses, one a network where the [`Policy`] says so.
+/// - One feeler at a time learns whether an address that was only heard of leads anywhere, or whether one that is about to
+///   lose its place in the book still does.
+/// - Now and then an extra peer gets the chance to take the place of the least useful one.
+/// - The seeds are asked when nobody else is left.
 ///
 /// # Security
-/// Backoff and its jitter keep a crowd of nodes from dialling a returning peer all at once, and a peer that hangs up at once
-/// from being dialled in a circle.
+/// Nothing that a peer tells is dialled for that reason: addresses go to the book, and the book's choice is random. Backoff and
+/// its jitter keep a crowd of nodes from dialling a returning peer all at once, and a peer that hangs up at once from being
+/// dialled in a circle. When nobody can be reached, that is taken for our own fault, and no address is blamed.
 #[derive(Debug)]
 pub struct Upkeep {
     rng: ChaCha8Rng,
-    target: usize,
-    places: BTreeMap<PeerAddr, Place>,
-    /// The addresses that are at rest, by when each may be dialled.
-    resting: BTreeSet<(Duration, u64, PeerAddr)>,
-    /// The dials in flight, by when each began.
-    dialing: BTreeSet<(Duration, PeerAddr)>,
-    connected: usize,
-}
-
-#[derive(Debug)]
-struct Place {
-    state: State,
-    failures: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Resting,
-    Dialing { since: Duration },
-    Connected { since: Duration },
+    policy: Policy,
+    named: Named,
+    anchors: VecDeque<PeerAddr>,
+    links: Links,
+    rests: Rests,
+    weather: Weather,
+    demand: Demand,
+    seeding: Seeding,
+    feeler: Duration,
+    extra: Duration,
+    /// When an extra peer was looked for.
+    extra_tried: Duration,
+    /// Until when the book is known to have nobody to offer.
+    dry_until: Option<Duration>,
+    looked: Duration,
+    blocks: VecDeque<BlockHash>,
+    /// When a peer told of a new block.
+    news: Option<Duration>,
 }
 
 impl Upkeep {
-    /// Plans to stay connected to `target` of the addresses, or to as many as there are.
+    /// Plans to stay connected to `target` of the addresses, or to as many as there are, and to nobody else.
     ///
     /// They are dialled in an order drawn from the seed, so that not every node with the same list begins with the same peer.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = PeerAddr>, target: usize, seed: [u8; 32]) -> Self {
-        let rng = ChaCha8Rng::from_seed(seed);
-        let (resting, dialing) = (BTreeSet::new(), BTreeSet::new());
-        let mut upkeep = Self { rng, target, places: BTreeMap::new(), resting, dialing, connected: 0 };
-        for address in addresses {
-            if let std::collections::btree_map::Entry::Vacant(place) = upkeep.places.entry(address) {
-                place.insert(Place { state: State::Resting, failures: 0 });
-                upkeep.resting.insert((Duration::ZERO, upkeep.rng.next_u64(), address));
-            }
-        }
-        upkeep
+        Self::with_policy(Policy::named_only(target), addresses, [], seed)
     }
 
-    /// Returns how many addresses are connected.
+    /// Plans by a policy. `named` are the operator's own peers, `anchors` those of before the restart:
+    /// [`Book::anchors`].
+    #[must_use]
+    pub fn with_policy(
+        policy: Policy,
+        named: impl IntoIterator<Item = PeerAddr>,
+        anchors: impl IntoIterator<Item = PeerAddr>,
+        seed: [u8; 32],
+    ) -> Self {
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let named = Named::new(named, &mut rng);
+        let anchors = anchors.into_iter().take(Book::MAX_ANCHORS).collect();
+        let (feeler, extra) = (after(FEELER_EVERY, &mut rng), after(EXTRA_EVERY, &mut rng));
+        Self {
+            rng,
+            policy,
+            named,
+            anchors,
+            links: Links::default(),
+            rests: Rests::default(),
+            weather: Weather::default(),
+            demand: Demand::new(policy.target, policy.ceiling),
+            seeding: Seeding::new(),
+            feeler,
+            extra,
+            extra_tried: Duration::ZERO,
+            dry_until: None,
+            looked: Duration::ZERO,
+            blocks: VecDeque::with_capacity(MAX_BLOCKS),
+            news: None,
+        }
+    }
+
+    /// Returns how many peers are connected to stay.
     #[must_use]
     pub const fn connected(&self) -> usize {
-        self.connected
+        self.links.connected()
     }
 
     /// Returns how many dials are in flight.
     #[must_use]
     pub fn dialing(&self) -> usize {
-        self.dialing.len()
+        self.links.dialing()
     }
 
-    /// Notes that a dial led to a connection.
-    pub fn handle_connected(&mut self, address: PeerAddr, now: Duration) {
-        if let Some(place) = self.places.get_mut(&address)
-            && let State::Dialing { since } = place.state
-        {
-            self.dialing.remove(&(since, address));
-            place.state = State::Connected { since: now };
-            self.connected += 1;
+    /// Returns how many peers are wanted at this moment.
+    #[must_use]
+    pub const fn target(&self) -> usize {
+        self.demand.target()
+    }
+
+    /// Returns how many addresses are in use for a purpose, dialled or connected.
+    #[must_use]
+    pub fn count(&self, purpose: Purpose) -> usize {
+        self.links.count(purpose)
+    }
+
+    /// Returns whether nobody can be reached, for which no peer is blamed.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.connected() == 0 && self.weather.is_offline()
+    }
+
+    /// Notes that a dial led to a peer, and says what is to become of it.
+    pub fn handle_connected(&mut self, address: PeerAddr, info: &PeerInfo, book: &mut Book, now: Now) -> Admission {
+        let Some(link) = self.links.link(address).filter(|link| link.state == State::Dialing) else {
+            return Admission::LetGo;
+        };
+        self.heard(now);
+        let asks = self.policy.uses_book;
+        if asks {
+            let unix = UnixTime::from(now.unix);
+            if link.purpose == Purpose::Named {
+                let heard = AddrV2 { time: unix.0, services: info.remote.services, address };
+                book.add(heard, Source::Config, unix);
+            }
+            book.handle_success(address, Handshake::from(&info.remote), unix);
+        }
+        let stays = self.has_place_for(link.purpose);
+        self.links.connect(address, stays, now.monotonic);
+        match (stays, asks) {
+            (true, _) => Admission::Keep { asks },
+            (false, true) => Admission::Meet,
+            (false, false) => Admission::LetGo,
         }
     }
 
     /// Notes that a dial failed, or that a connection ended.
-    pub fn handle_ended(&mut self, address: PeerAddr, reason: &DialFailure, now: Duration) {
-        let Some(place) = self.places.get_mut(&address) else { return };
-        match place.state {
-            State::Resting => return,
-            State::Dialing { since } => {
-                self.dialing.remove(&(since, address));
+    pub fn handle_ended(&mut self, address: PeerAddr, reason: &DialFailure, book: &mut Book, now: Now) {
+        let Some(link) = self.links.end(address) else { return };
+        let (time, unix) = (now.monotonic, UnixTime::from(now.unix));
+        let is_dial = link.state == State::Dialing;
+        match reason {
+            DialFailure::NoSlot => {}
+            DialFailure::Unreachable => {
+                if self.weather.silent(address, self.connected() > 0, time) && self.policy.uses_book {
+                    book.handle_failure(address, Failure::Unreachable, unix);
+                }
             }
-            State::Connected { since } => {
-                self.connected -= 1;
-                if now.saturating_sub(since) >= STABLE {
-                    place.failures = 0;
+            DialFailure::Closed(reason) => {
+                if is_dial {
+                    self.heard(now);
+                }
+                if self.policy.uses_book {
+                    blame(address, reason, is_dial, book, unix);
                 }
             }
         }
-        place.state = State::Resting;
-        let rest = if reason.is_transient() {
-            place.failures += 1;
-            FIRST_BACKOFF.saturating_mul(1 << (place.failures - 1).min(16)).min(LONGEST_BACKOFF)
-        } else {
-            INCOMPATIBLE_FOR
-        };
-        // Three to five quarters of it.
-        let jitter = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
-        let when = now + rest.mul_f64(0.75 + jitter / 2.0);
-        self.resting.insert((when, self.rng.next_u64(), address));
+        if !is_dial && time.saturating_sub(link.since) >= STABLE {
+            book.handle_seen(address, unix);
+            self.named.lasted(address);
+            self.rests.forget(address);
+        } else if !is_dial {
+            self.rests.rest(address, time);
+        }
+        self.named.failed(address, reason.is_transient(), time, &mut self.rng);
+        self.dry_until = None;
     }
 
-    /// Returns the next address to dial, if one is to be dialled.
-    pub fn poll_dial(&mut self, now: Duration) -> Option<PeerAddr> {
-        if !self.wants_dial(now) || self.resting.first()?.0 > now {
-            return None;
+    /// Takes the addresses that a peer answered when it was asked for them.
+    pub fn handle_addresses(&mut self, peer: PeerAddr, addresses: &[AddrV2], book: &mut Book, now: Now) -> Learned {
+        if !self.policy.uses_book {
+            return Learned::default();
         }
-        let (_, _, address) = self.resting.pop_first()?;
-        if let Some(place) = self.places.get_mut(&address) {
-            place.state = State::Dialing { since: now };
-        }
-        self.dialing.insert((now, address));
-        Some(address)
+        self.handle_learned();
+        learn(book, addresses, Source::Gossip(peer.host), now)
     }
 
-    /// Returns when [`poll_dial`](Self::poll_dial) is to be called next, if nothing else happens before.
-    #[must_use]
-    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        if self.connected >= self.target || self.dialing.len() >= MAX_DIALS {
-            return None;
-        }
-        let (rested, _, _) = self.resting.first()?;
-        if self.wants_dial(now) {
-            return Some(*rested);
-        }
-        // The oldest of the fresh dials is the next to count as slow.
-        let slow = self.dialing.iter().map(|(since, _)| *since + SLOW_DIAL).find(|slow| *slow > now)?;
-        Some((*rested).max(slow))
+    /// Notes that the book has learned of addresses by another way.
+    pub const fn handle_learned(&mut self) {
+        self.dry_until = None;
     }
 
-    fn wants_dial(&self, now: Duration) -> bool {
-        let fresh = self.dialing.iter().rev().take_while(|(since, _)| now < *since + SLOW_DIAL).count();
-        let lacking = self.target.saturating_sub(self.connected);
-        lacking > 0 && self.dialing.len() < MAX_DIALS && fresh < lacking.max(FIRST_DIALS)
+    /// Takes what the seeds have answered.
+    pub fn handle_seeds(&mut self, answers: &[SeedAnswer], book: &mut Book, now: Now) -> Learned {
+        self.seeding.end(now.monotonic);
+        self.handle_learned();
+        let mut learned = Learned::default();
+        for SeedAnswer { seed, addresses } in answers {
+            let entry = |address: &PeerAddr| AddrV2 { time: 0, services: Services::NODE_NETWORK, address: *address };
+            let entries: Vec<AddrV2> = addresses.iter().map(entry).collect();
+            learned += learn(book, &entries, Source::Dns(*seed), now);
+        }
+        learned
+    }
+
+    /// Notes how busy the peers are.
+    pub fn handle_counts(&mut self, counts: PeerCounts, now: Now) {
+        self.demand.observe(counts, now.monotonic);
+    }
+
+    /// Notes that a peer tells of a block.
+    ///
+    /// `from` is the peer's address if we dialled it.
+    pub fn handle_block(&mut self, from: Option<PeerAddr>, block: BlockHash, now: Now) {
+        if self.blocks.contains(&block) {
+            return;
+        }
+        self.blocks.truncate(MAX_BLOCKS - 1);
+        self.blocks.push_front(block);
+        self.news = Some(now.monotonic);
+        if let Some(address) = from {
+            self.links.note_news(address, now.monotonic);
+        }
+    }
+
+    /// Notes that we can be heard; when that is news, everybody gets another chance at once.
+    fn heard(&mut self, now: Now) {
+        if self.weather.answered() {
+            self.wake(now.monotonic);
+        }
+    }
+
+    fn wake(&mut self, now: Duration) {
+        self.named.forgive(now, &mut self.rng);
+        self.dry_until = None;
+    }
+
+    /// Returns whether a peer that was dialled for a purpose may stay.
+    fn has_place_for(&self, purpose: Purpose) -> bool {
+        let (connected, target) = (self.connected(), self.target());
+        match purpose {
+            Purpose::Feeler => false,
+            Purpose::Extra => connected <= target,
+            Purpose::Anchor | Purpose::Full => connected < target,
+            // One from the book makes room for it.
+            Purpose::Named => {
+                connected < target || self.links.staying().any(|(_, link)| link.purpose != Purpose::Named)
+            }
+        }
+    }
+}
+
+/// Tells the book why a connection ended, where that says anything of the peer.
+fn blame(address: PeerAddr, reason: &CloseReason, is_handshake: bool, book: &mut Book, now: UnixTime) {
+    if *reason == CloseReason::Incompatible(Incompatibility::OurSelf) {
+        book.own(address);
+    } else if !reason.is_transient() {
+        book.handle_failure(address, Failure::Useless, now);
+    } else if is_handshake && !matches!(reason, CloseReason::Local(_)) {
+        book.handle_failure(address, Failure::Unreachable, now);
+    }
+    if matches!(reason, CloseReason::Malformed(_) | CloseReason::Misbehaved(_)) {
+        book.penalties_mut().penalize(address.host, reason.penalty(), now);
     }
 }
 

@@ -1,17 +1,18 @@
 //! What a node is to be, and its start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::sync::{mpsc, watch};
 
 use savanna_net::{
-    Clock, Connector, Handshake, InboundService, Listener, Nil, NodeConfig, Proxy, SlotLimits, Slots, Standing, Target,
-    Tasks,
+    AcceptRates, Clock, Connector, Door, Handshake, InboundFilter, InboundService, Listener, Nil, NodeConfig, Proxy,
+    SlotLimits, Slots, Standing, Target, Tasks,
 };
 use savanna_peerset::{Config, Dialer, MAX_DIALS, PeerSet, Upkeep};
 use savanna_wire::{Network, PeerAddr, Services, UserAgent};
 
-use crate::{Node, StartError, addresses, listen};
+use crate::listen::{Rooms, take_in};
+use crate::{Node, StartError, addresses};
 
 /// How many peers are dialled unless told otherwise.
 pub const DEFAULT_OUTBOUND: usize = 12;
@@ -33,6 +34,9 @@ pub struct Builder<S = Nil> {
     services: Services,
     listen: Vec<SocketAddr>,
     slots: SlotLimits,
+    accept_rates: AcceptRates,
+    filter: Option<InboundFilter>,
+    dial_from: Option<IpAddr>,
     user_agent: Option<String>,
     relay: bool,
     standing: Option<watch::Receiver<Standing>>,
@@ -41,9 +45,9 @@ pub struct Builder<S = Nil> {
 
 impl Builder {
     pub(crate) const fn new(network: Network) -> Self {
-        let slots = match network {
-            Network::Mainnet | Network::Testnet => SlotLimits::PUBLIC,
-            Network::Regtest => SlotLimits::LOCAL,
+        let (slots, accept_rates) = match network {
+            Network::Mainnet | Network::Testnet => (SlotLimits::PUBLIC, AcceptRates::PUBLIC),
+            Network::Regtest => (SlotLimits::LOCAL, AcceptRates::LOCAL),
         };
         Self {
             network,
@@ -55,6 +59,9 @@ impl Builder {
             services: Services::NONE,
             listen: Vec::new(),
             slots,
+            accept_rates,
+            filter: None,
+            dial_from: None,
             user_agent: None,
             relay: false,
             standing: None,
@@ -119,6 +126,9 @@ impl<S> Builder<S> {
             services: Services::NODE_NETWORK,
             listen: self.listen,
             slots: self.slots,
+            accept_rates: self.accept_rates,
+            filter: self.filter,
+            dial_from: self.dial_from,
             user_agent: self.user_agent,
             relay: self.relay,
             standing: self.standing,
@@ -141,10 +151,38 @@ impl<S> Builder<S> {
     }
 
     /// Sets how many peers may dial us, from one host and from one network: [`SlotLimits::PUBLIC`] on the public networks and
-    /// [`SlotLimits::LOCAL`] on regtest, unless told otherwise. The outbound places follow [`outbound`](Self::outbound).
+    /// [`SlotLimits::LOCAL`] on regtest, unless told otherwise. The outbound places follow [`outbound`](Self::outbound), and
+    /// [`Config::inbound`] follows this.
+    ///
+    /// An eighth of the inbound slots, at most 16, is left to those who are shaking hands. Whoever has done that takes the place
+    /// of another where the rest is taken, if one is left that nothing protects (see [`evict`](savanna_peerset::evict)). Of so few
+    /// slots that everybody in them may be protected, none is left: those who come late find no place.
     #[must_use]
     pub const fn slots(mut self, limits: SlotLimits) -> Self {
         self.slots = limits;
+        self
+    }
+
+    /// Sets how fast peers may come in: [`AcceptRates::PUBLIC`] on the public networks and [`AcceptRates::LOCAL`] on regtest,
+    /// unless told otherwise.
+    #[must_use]
+    pub const fn accept_rates(mut self, rates: AcceptRates) -> Self {
+        self.accept_rates = rates;
+        self
+    }
+
+    /// Keeps peers out whom the filter names, such as those that are banned.
+    #[must_use]
+    pub fn inbound_filter(mut self, filter: InboundFilter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
+    /// Dials from an address of this machine, instead of the one that the system would choose. Peers, and the proxy, of the
+    /// other version of IP are out of reach then.
+    #[must_use]
+    pub const fn dial_from(mut self, local: IpAddr) -> Self {
+        self.dial_from = Some(local);
         self
     }
 
@@ -193,27 +231,38 @@ impl<S: InboundService> Builder<S> {
     pub async fn start(self) -> Result<Node, StartError> {
         let mut config = self.node_config()?;
         let slots = Slots::new(SlotLimits { outbound: self.outbound.saturating_add(MAX_DIALS), ..self.slots });
-        let (listeners, listening) = bind(&self.listen, &slots).await?;
+        let rooms = Rooms::new(&self.slots, slots.clone());
+        let mut door = Door::new(slots.clone(), self.accept_rates);
+        if let Some(filter) = &self.filter {
+            door = door.with_filter(filter.clone());
+        }
+        let (listeners, listening) = bind(&self.listen, &door).await?;
         let addresses = self.addresses().await?;
         if addresses.is_empty() && listeners.is_empty() {
             return Err(StartError::NoPeers);
         }
 
+        let traffic = config.traffic.clone();
         let (tasks, clock, seed) = (Tasks::new(), Clock::start(), config.seed);
         let (gossip, heard) = mpsc::channel(GOSSIP_QUEUE);
         config.gossip = Some(gossip);
         let spawner = tasks.spawner();
-        let set = PeerSet::spawn(self.config, seed, Some(heard), clock, &spawner);
+        let peers = Config { inbound: rooms.places(), ..self.config };
+        let set = PeerSet::spawn(peers, seed, Some(heard), clock, &spawner);
         let handshake = Handshake::new(config, self.service, clock, spawner.clone());
         for listener in listeners {
-            tasks.spawn(listen::take_in(listener, handshake.clone(), set.clone(), spawner.stop()));
+            tasks.spawn(take_in(listener, rooms.clone(), handshake.clone(), set.clone(), spawner.stop()));
         }
         if !addresses.is_empty() {
-            let connector = self.proxy.map_or_else(Connector::direct, Connector::proxied);
+            let mut connector =
+                self.proxy.map_or_else(Connector::direct, Connector::proxied).with_traffic(traffic.clone());
+            if let Some(local) = self.dial_from {
+                connector = connector.dialing_from(local);
+            }
             let plan = Upkeep::new(addresses, self.outbound, seed);
             set.keep_connected(plan, Dialer::new(connector, handshake, slots), clock, &spawner);
         }
-        Ok(Node::new(set, listening, tasks))
+        Ok(Node::new(set, traffic, listening, door, tasks))
     }
 
     fn node_config(&self) -> Result<NodeConfig, StartError> {
@@ -252,11 +301,11 @@ impl<S: InboundService> Builder<S> {
 }
 
 /// Listens on every address, or on none.
-async fn bind(addresses: &[SocketAddr], slots: &Slots) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
+async fn bind(addresses: &[SocketAddr], door: &Door) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
     let (mut listeners, mut listening) = (Vec::new(), Vec::new());
     for &address in addresses {
         let failed = |source| StartError::Listen { address, source };
-        let listener = Listener::bind(address, slots.clone()).await.map_err(failed)?;
+        let listener = Listener::bind(address, door.clone()).await.map_err(failed)?;
         listening.push(listener.local_addr().map_err(failed)?);
         listeners.push(listener);
     }

@@ -119,7 +119,8 @@ pub use savanna_wire as wire;
 pub use {tokio, tower};
 
 pub use savanna_net::{
-    Client, ConnectError, InboundService, Nil, PeerId, Proxy, SlotLimits, Standing, Target, Tasks, connect,
+    AcceptRates, Arrivals, Client, ConnectError, Histogram, InboundFilter, InboundService, Nil, PeerId, Proxy,
+    SlotLimits, Standing, Target, Tasks, Traffic, connect,
 };
 pub use savanna_peer::{
     CloseReason, Direction, Gossip, Incompatibility, LocalReason, Missing, Offence, Partial, PeerInfo, Request,

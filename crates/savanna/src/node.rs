@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tower::Service;
 
-use savanna_net::{Nil, Tasks};
+use savanna_net::{Arrivals, Door, Nil, Tasks, Traffic};
 use savanna_peer::{Request, Response};
-use savanna_peerset::{Events, PeerCounts, PeerSet, ResponseFuture};
+use savanna_peerset::{Events, PeerCounts, PeerSet, RequestCounts, ResponseFuture};
 use savanna_wire::Network;
 
 use crate::Builder;
@@ -19,7 +19,9 @@ use crate::Builder;
 #[derive(Debug)]
 pub struct Node {
     set: PeerSet,
+    traffic: Traffic,
     listening: Vec<SocketAddr>,
+    door: Door,
     tasks: Tasks,
 }
 
@@ -30,8 +32,14 @@ impl Node {
         Builder::new(network)
     }
 
-    pub(crate) const fn new(set: PeerSet, listening: Vec<SocketAddr>, tasks: Tasks) -> Self {
-        Self { set, listening, tasks }
+    pub(crate) const fn new(
+        set: PeerSet,
+        traffic: Traffic,
+        listening: Vec<SocketAddr>,
+        door: Door,
+        tasks: Tasks,
+    ) -> Self {
+        Self { set, traffic, listening, door, tasks }
     }
 
     /// Asks the network. Without a peer yet, the request waits for one, at most until its deadline.
@@ -67,6 +75,18 @@ impl Node {
         *self.set.peers().borrow()
     }
 
+    /// Returns how many questions were put to peers, by kind and outcome.
+    #[must_use]
+    pub fn requests(&self) -> RequestCounts {
+        *self.set.requests().borrow()
+    }
+
+    /// Returns what counts the bytes, the dials, the handshakes and the times of all connections. It outlives the node.
+    #[must_use]
+    pub const fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Listens to what happens from here on: peers that come and go, and what they tell unasked.
     #[must_use]
     pub fn events(&self) -> Events {
@@ -77,6 +97,12 @@ impl Node {
     #[must_use]
     pub fn listening(&self) -> &[SocketAddr] {
         &self.listening
+    }
+
+    /// Returns what became of the connections that peers dialled.
+    #[must_use]
+    pub fn arrivals(&self) -> Arrivals {
+        self.door.arrivals()
     }
 
     /// Ends the node: tells every task to stop, waits at most `bound` for them, aborts the rest and returns how many those

@@ -17,8 +17,8 @@ use savanna::tokio::time::timeout;
 use savanna::tower::{Service, ServiceExt, service_fn};
 use savanna::wire::Host;
 use savanna::{
-    Block, Builder, Direction, Event, Gossip, InboundService, Network, Node, Partial, PeerAddr, PeerSet, Proxy,
-    Request, RequestError, Response, Services, StartError, connect, tokio,
+    Block, Builder, CallOutcome, Direction, Event, Gossip, InboundService, Network, Node, Partial, PeerAddr, PeerSet,
+    Proxy, Request, RequestError, RequestKind, Response, Services, StartError, connect, tokio,
 };
 use savanna_sim::regtest;
 
@@ -56,6 +56,27 @@ fn serving(chain: &Arc<Vec<Block>>) -> impl InboundService + Sync + use<> {
 
 async fn server(chain: &Arc<Vec<Block>>) -> Node {
     regtest_node().outbound(0).serve(serving(chain)).listen(LOOPBACK).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_node_does_is_counted() {
+    let server = server(&Arc::new(Vec::new())).await;
+    let node = regtest_node().peer(server.listening()[0]).start().await.unwrap();
+    soon(node.connected(1)).await;
+    soon(node.ask(Request::Ping)).await.unwrap();
+    let (ours, theirs) = (node.traffic(), server.traffic());
+    assert_eq!((ours.connections(Direction::Outbound), theirs.connections(Direction::Inbound)), (1, 1));
+    assert!(ours.dials().any(|dials| dials == ("connected", 1)));
+    assert!(ours.received() > 0 && theirs.sent() >= ours.received());
+    assert_eq!(ours.round_trips(RequestKind::Ping).count(), 1);
+    let mut requests = node.peer_set().requests();
+    soon(requests.wait_for(|counts| counts.in_flight(RequestKind::Ping) == 0)).await.unwrap();
+    assert_eq!(node.requests().ended(RequestKind::Ping, CallOutcome::Answered), 1);
+
+    let outlives = node.traffic().clone();
+    node.shutdown(BOUND).await;
+    assert_eq!(outlives.connections(Direction::Outbound), 0);
+    assert_eq!(outlives.closed(Direction::Outbound).find(|(_, count)| *count > 0), Some(("local", 1)));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -56,6 +57,8 @@ pub(crate) struct SyncArgs {
     /// Stop at this height instead of the tip
     #[arg(long, value_name = "HEIGHT")]
     pub(crate) until: Option<u32>,
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
     /// Print the result as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -63,9 +66,27 @@ pub(crate) struct SyncArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
     /// Print the result as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// Serve numbers for Prometheus at http://ADDR/metrics: how many peers, requests, bytes and handshakes, how long they
+    /// take, how large this process is; no address of a peer. ADDR is IP:PORT, and whoever reaches it may read them; a PORT
+    /// alone is for this machine only
+    #[arg(long, value_name = "ADDR", value_parser = metrics_address)]
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// Reads an address with its port, or a port alone, which stays on this machine.
+fn metrics_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let address = text.parse().or_else(|_| text.parse().map(on_loopback));
+    address.map_err(|_| "it is neither IP:PORT nor a port")
 }
 
 #[cfg(test)]
@@ -77,6 +98,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_alone_is_for_this_machine() {
+        for (text, address) in [("9100", "127.0.0.1:9100"), ("0.0.0.0:9100", "0.0.0.0:9100"), ("[::1]:9", "[::1]:9")] {
+            assert_eq!(metrics_address(text).map(|address| address.to_string()), Ok(address.to_owned()));
+        }
+        for wrong in ["", ":9100", "localhost:9100", "127.0.0.1", "65536", "-1"] {
+            assert!(metrics_address(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Book {
     /// Returns an address of `tried` to be dialled since another wants its place. Each is returned once.
     ///
     /// Its [`handle_success`](Self::handle_success) keeps the place, its [`handle_failure`](Self::handle_failure) gives it to
-    /// the other. An address that is connected needs no dial: call [`handle_seen`](Self::handle_seen) and the success alike.
+    /// the other. An address that is connected needs no dial: [`handle_seen`](Self::handle_seen) keeps its place.
     pub fn poll_test(&mut self, now: UnixTime) -> Option<PeerAddr> {
         while let Some(trial) = self.trials.next(now) {
             let (challenger, slot) = (trial.challenger, trial.slot);

@@ -46,10 +46,10 @@ pub struct AcceptRates {
 }
 
 impl AcceptRates {
-    /// What suits a node on the public network: it fills up in a quarter of a minute.
+    /// What suits a node on the public network: its places can be taken in seconds, by many networks and not by one.
     pub const PUBLIC: Self = Self {
         netgroup: Rate { burst: 4, every: Duration::from_secs(5) },
-        range: Rate { burst: 16, every: Duration::from_secs(1) },
+        range: Rate { burst: 16, every: Duration::from_secs(2) },
         all: Rate { burst: 64, every: Duration::from_micros(62_500) },
     };
 

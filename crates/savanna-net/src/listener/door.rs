@@ -124,3 +124,30 @@ impl From<Slots> for Door {
         Self::new(slots, AcceptRates::LOCAL)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use savanna_peer::Direction;
+
+    use super::*;
+    use crate::SlotLimits;
+
+    #[test]
+    fn adversary_24_a_mapped_address_is_barred_like_the_one_it_maps() {
+        let (four, six): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        let slots = Slots::new(SlotLimits { inbound: 1, ..SlotLimits::LOCAL });
+        let door = Door::new(slots.clone(), AcceptRates::PUBLIC);
+        let barred = door.clone().with_filter(InboundFilter::new(move |ip| ip == four || ip == six));
+        for ip in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
+            assert_eq!(barred.admit(ip.parse().unwrap()).unwrap_err(), Refusal::Barred, "{ip}");
+        }
+        let slot = barred.admit("192.0.2.2".parse().unwrap()).unwrap();
+        // The same door by another handle: its one place is taken, and four a network is its rate.
+        let refusals = [(); 4].map(|()| door.admit(four).unwrap_err());
+        let full = Refusal::NoSlot(SlotError::Full);
+        assert_eq!(refusals, [full, full, full, Refusal::TooFast]);
+        assert_eq!(door.arrivals(), Arrivals { admitted: 1, barred: 3, too_fast: 1, no_slot: 3 });
+        drop(slot);
+        assert_eq!(slots.taken(Direction::Inbound), 0);
+    }
+}

@@ -267,6 +267,12 @@ impl Summary {
         *self.of_mut(outcome) += 1;
     }
 
+    /// Moves a node from one outcome to another.
+    pub(super) const fn recount(&mut self, from: Outcome, to: Outcome) {
+        *self.of_mut(from) -= 1;
+        *self.of_mut(to) += 1;
+    }
+
     const fn of_mut(&mut self, outcome: Outcome) -> &mut usize {
         match outcome {
             Outcome::Untried => &mut self.untried,

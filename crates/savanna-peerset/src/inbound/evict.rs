@@ -16,6 +16,9 @@ const BY_ROUND_TRIP: usize = 8;
 /// How many are protected for each kind of thing they delivered last.
 const BY_DELIVERY: usize = 4;
 
+/// Of so many candidates all may be protected; of more, somebody always has to go.
+pub const MAX_PROTECTED: usize = BY_GROUP + BY_ROUND_TRIP + 3 * BY_DELIVERY;
+
 /// What is known of a peer that dialled us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
@@ -59,8 +62,8 @@ enum Few {
 ///
 /// Protected are one each of the four ranges whose keyed hashes are the lowest; the eight nearest; the four that last delivered a
 /// block, and as many for transactions and for headers; then half of the rest: first from the networks that are few, a quarter
-/// of the rest at most, the longest connected of each in turn, then whoever is connected longest. Of up to 24 candidates all
-/// may be protected; of more, somebody always has to go.
+/// of the rest at most, the longest connected of each in turn, then whoever is connected longest. Of up to
+/// [`MAX_PROTECTED`] candidates all may be protected.
 ///
 /// # Security
 /// Against an attacker who wants every place for himself: to push out the protected he would have to be nearer, more useful and

@@ -26,6 +26,18 @@ pub enum DialFailure {
     Closed(CloseReason),
 }
 
+impl DialFailure {
+    /// Returns a short name from a fixed set, for metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NoSlot => "no_slot",
+            Self::Closed(reason) => reason.label(),
+        }
+    }
+}
+
 /// Dials, and shakes hands with whoever answers.
 #[derive(Debug, Clone)]
 pub struct Dialer<S> {

@@ -1,26 +1,36 @@
-//! The task that dials what the plan says.
+//! The task that does what the plan says.
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Sleep, sleep_until, timeout};
 use tower::Service;
 
-use savanna_net::{Clock, Spawner};
-use savanna_peer::CloseReason;
-use savanna_wire::PeerAddr;
+use savanna_book::{Book, Config};
+use savanna_net::{Clock, Network, PeerId, Spawner};
+use savanna_peer::{CloseReason, Gossip, LocalReason, Now, Request, Response};
+use savanna_wire::{AddrV2, PeerAddr};
 
-use super::{DialFailure, Upkeep};
-use crate::{Peer, PeerSet};
+use super::{Action, Admission, DialFailure, Upkeep};
+use crate::discovery::Discovery;
+use crate::event::{Event, Events};
+use crate::seeds::{NoSeeds, SeedAnswer, Seeds};
+use crate::{Peer, PeerCounts, PeerSet, SharedBook};
+
+/// How long a new peer has to answer for the addresses that it knows.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(20);
 
 impl PeerSet {
-    /// Keeps the set connected as planned, in a task of its own, until the set ends or `spawner` stops.
+    /// Keeps the set connected to the addresses that were named and to nobody else, in a task of its own, until the set ends or
+    /// `spawner` stops.
     ///
     /// `dial` leads from an address to a peer: a [`Dialer`](super::Dialer), or a stand-in.
     pub fn keep_connected<D, P>(&self, plan: Upkeep, dial: D, clock: Clock, spawner: &Spawner)
@@ -28,8 +38,43 @@ impl PeerSet {
         D: Service<PeerAddr, Response = P, Error = DialFailure, Future: Send + 'static> + Send + 'static,
         P: Peer,
     {
-        let (dials, ends) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let keeper = Keeper { plan, dial, clock, dials, ends, joins: self.joins() };
+        let unused = SharedBook::new(Book::new(Config::new(Network::Regtest), [0; 32], [0; 32]));
+        self.keep_discovering(plan, &unused, &Discovery::new(), dial, NoSeeds, clock, spawner);
+    }
+
+    /// Keeps the set connected as planned, with addresses from `book`, in a task of its own, until the set ends or `spawner`
+    /// stops. What becomes of it is counted in `discovery`.
+    #[allow(clippy::too_many_arguments, reason = "each is a part of the node, and none has another")]
+    pub fn keep_discovering<D, P>(
+        &self,
+        plan: Upkeep,
+        book: &SharedBook,
+        discovery: &Discovery,
+        dial: D,
+        seeds: impl Seeds,
+        clock: Clock,
+        spawner: &Spawner,
+    ) where
+        D: Service<PeerAddr, Response = P, Error = DialFailure, Future: Send + 'static> + Send + 'static,
+        P: Peer,
+    {
+        let keeper = Keeper {
+            plan,
+            book: book.clone(),
+            discovery: discovery.clone(),
+            dial,
+            seeds: Box::new(seeds),
+            clock,
+            dials: FuturesUnordered::new(),
+            ends: FuturesUnordered::new(),
+            asks: FuturesUnordered::new(),
+            asking: None,
+            held: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            counts: self.peers(),
+            events: self.events(),
+            joins: self.joins(),
+        };
         let mut stop = spawner.stop();
         spawner.spawn(async move {
             let joins = keeper.joins.clone();
@@ -46,17 +91,39 @@ impl PeerSet {
 
 struct Keeper<D, P> {
     plan: Upkeep,
+    book: SharedBook,
+    discovery: Discovery,
     dial: D,
+    seeds: Box<dyn Seeds>,
     clock: Clock,
     dials: FuturesUnordered<BoxFuture<'static, (PeerAddr, Result<P, DialFailure>)>>,
     ends: FuturesUnordered<BoxFuture<'static, (PeerAddr, CloseReason)>>,
+    /// Peers that are being asked for addresses.
+    asks: FuturesUnordered<BoxFuture<'static, (PeerAddr, Vec<AddrV2>)>>,
+    asking: Option<BoxFuture<'static, Vec<SeedAnswer>>>,
+    /// The connections that we dialled.
+    held: BTreeMap<PeerAddr, Held<P>>,
+    addresses: BTreeMap<PeerId, PeerAddr>,
+    counts: watch::Receiver<PeerCounts>,
+    events: Events,
     joins: mpsc::Sender<Box<dyn Peer>>,
+}
+
+struct Held<P> {
+    peer: Arc<P>,
+    /// Whether it is closed once it has told the addresses that it knows.
+    is_leaving: bool,
 }
 
 enum Happening<P> {
     Dialed(PeerAddr, Result<P, DialFailure>),
     Ended(PeerAddr, CloseReason),
+    Answered(PeerAddr, Vec<AddrV2>),
+    Seeded(Vec<SeedAnswer>),
+    Counted(PeerCounts),
+    Heard(Event),
     Rested,
+    Over,
 }
 
 impl<D, P> Keeper<D, P>
@@ -66,35 +133,122 @@ where
 {
     async fn run(mut self) {
         loop {
-            let now = self.clock.now().monotonic;
-            while let Some(address) = self.plan.poll_dial(now) {
-                tracing::trace!(%address, "dialling");
-                let dialing = self.dial.call(address);
-                self.dials.push(Box::pin(async move { (address, dialing.await) }));
+            let now = self.clock.now();
+            while let Some(action) = self.book.with(|book| self.plan.poll_action(book, now)) {
+                self.act(action);
             }
+            self.discovery.note_plan(&self.plan, &self.book);
             match self.next(now).await {
                 Happening::Dialed(address, Ok(peer)) => {
-                    self.plan.handle_connected(address, self.now());
-                    let closed = peer.closed();
-                    self.ends.push(Box::pin(async move { (address, closed.await) }));
-                    if self.joins.send(Box::new(peer)).await.is_err() {
+                    if !self.take_in(address, peer).await {
                         return;
                     }
                 }
-                Happening::Dialed(address, Err(failure)) => self.plan.handle_ended(address, &failure, self.now()),
-                Happening::Ended(address, reason) => self.plan.handle_ended(address, &reason.into(), self.now()),
+                Happening::Dialed(address, Err(failure)) => {
+                    self.discovery.note_dial(failure.label());
+                    self.end(address, &failure);
+                }
+                Happening::Ended(address, reason) => {
+                    if let Some(held) = self.held.remove(&address) {
+                        self.addresses.remove(&held.peer.id());
+                    }
+                    self.end(address, &reason.into());
+                }
+                Happening::Answered(address, addresses) => self.learn(address, &addresses),
+                Happening::Seeded(answers) => {
+                    let now = self.clock.now();
+                    let learned = self.book.with(|book| self.plan.handle_seeds(&answers, book, now));
+                    self.discovery.note_seeds(learned);
+                }
+                Happening::Counted(counts) => self.plan.handle_counts(counts, self.clock.now()),
+                Happening::Heard(event) => self.hear(&event),
                 Happening::Rested => {}
+                Happening::Over => return,
             }
         }
     }
 
-    fn now(&self) -> Duration {
-        self.clock.now().monotonic
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Dial(address, purpose) => {
+                tracing::trace!(%address, purpose = purpose.label(), "dialling");
+                let dialing = self.dial.call(address);
+                self.dials.push(Box::pin(async move { (address, dialing.await) }));
+            }
+            Action::LetGo(address) => {
+                if let Some(held) = self.held.get(&address) {
+                    held.peer.close(CloseReason::Local(LocalReason::Evicted));
+                }
+            }
+            Action::AskSeeds => {
+                tracing::debug!("asking the seeds");
+                self.asking = Some(self.seeds.ask());
+            }
+        }
     }
 
-    async fn next(&mut self, now: Duration) -> Happening<P> {
-        let rested = self.plan.poll_timeout(now).map(|when| sleep_until(self.clock.instant(when)));
-        let mut rested = pin!(rested);
+    /// Takes a peer in, as far as the plan has a place for it. Returns whether the set is still there.
+    async fn take_in(&mut self, address: PeerAddr, peer: P) -> bool {
+        self.discovery.note_dial("connected");
+        let peer = Arc::new(peer);
+        let now = self.clock.now();
+        let admission = self.book.with(|book| self.plan.handle_connected(address, peer.info(), book, now));
+        let closed = peer.closed();
+        self.ends.push(Box::pin(async move { (address, closed.await) }));
+        let (stays, asks) = match admission {
+            Admission::Keep { asks } => (true, asks),
+            Admission::Meet => (false, true),
+            Admission::LetGo => (false, false),
+        };
+        self.held.insert(address, Held { peer: Arc::clone(&peer), is_leaving: !stays });
+        if asks {
+            let answer = peer.ask(Request::Peers);
+            self.asks.push(Box::pin(async move {
+                let answer = timeout(ADDRESSES_WITHIN, answer).await;
+                let addresses = if let Ok(Ok(Response::Peers(addresses))) = answer { addresses } else { Vec::new() };
+                (address, addresses)
+            }));
+        } else if !stays {
+            peer.close(CloseReason::Local(LocalReason::Unused));
+        }
+        if stays {
+            self.addresses.insert(peer.id(), address);
+            return self.joins.send(Box::new(peer)).await.is_ok();
+        }
+        true
+    }
+
+    fn end(&mut self, address: PeerAddr, failure: &DialFailure) {
+        let now = self.clock.now();
+        self.book.with(|book| self.plan.handle_ended(address, failure, book, now));
+    }
+
+    fn learn(&mut self, address: PeerAddr, addresses: &[AddrV2]) {
+        let now = self.clock.now();
+        let learned = self.book.with(|book| self.plan.handle_addresses(address, addresses, book, now));
+        self.discovery.note_answer(learned);
+        if let Some(held) = self.held.get(&address).filter(|held| held.is_leaving) {
+            held.peer.close(CloseReason::Local(LocalReason::Unused));
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Gossip { peer, gossip: Gossip::Block(hash) } => {
+                let from = self.addresses.get(peer).copied();
+                self.plan.handle_block(from, *hash, self.clock.now());
+            }
+            Event::Gossip { gossip: Gossip::Peers(_), .. } => self.plan.handle_learned(),
+            Event::Gossip { .. } | Event::Joined { .. } | Event::Left { .. } | Event::Lagged(_) => {}
+        }
+    }
+
+    async fn next(&mut self, now: Now) -> Happening<P> {
+        let when = self.clock.instant(self.plan.poll_timeout(now));
+        let mut rested = pin!(sleep_until(when));
+        let mut counts = self.counts.clone();
+        let mut counted = pin!(self.counts.changed());
+        let mut heard = pin!(self.events.next());
         poll_fn(|cx| {
             if let Poll::Ready(Some((address, result))) = self.dials.poll_next_unpin(cx) {
                 return Poll::Ready(Happening::Dialed(address, result));
@@ -102,11 +256,31 @@ where
             if let Poll::Ready(Some((address, reason))) = self.ends.poll_next_unpin(cx) {
                 return Poll::Ready(Happening::Ended(address, reason));
             }
-            match rested.as_mut().as_pin_mut() {
-                Some(sleep) => sleep.poll(cx).map(|()| Happening::Rested),
-                None => Poll::Pending,
+            if let Poll::Ready(Some((address, addresses))) = self.asks.poll_next_unpin(cx) {
+                return Poll::Ready(Happening::Answered(address, addresses));
             }
+            if let Some(answers) = poll_option(&mut self.asking, cx) {
+                return Poll::Ready(Happening::Seeded(answers));
+            }
+            if let Poll::Ready(changed) = counted.as_mut().poll(cx) {
+                let counts = *counts.borrow_and_update();
+                return Poll::Ready(changed.map_or(Happening::Over, |()| Happening::Counted(counts)));
+            }
+            if let Poll::Ready(event) = heard.as_mut().poll(cx) {
+                return Poll::Ready(event.map_or(Happening::Over, Happening::Heard));
+            }
+            poll_sleep(rested.as_mut(), cx).map(|()| Happening::Rested)
         })
         .await
     }
+}
+
+fn poll_option<T>(waiting: &mut Option<BoxFuture<'static, T>>, cx: &mut Context<'_>) -> Option<T> {
+    let Poll::Ready(done) = waiting.as_mut()?.as_mut().poll(cx) else { return None };
+    *waiting = None;
+    Some(done)
+}
+
+fn poll_sleep(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    sleep.poll(cx)
 }

@@ -19,6 +19,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::summary::Outcome;
 use crate::cli::DemoArgs;
+use crate::telemetry::Telemetry;
 
 mod node;
 
@@ -36,6 +37,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Starts the nodes, lets a newcomer fetch, and prints what happened.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let tasks = Tasks::new();
+    let telemetry = Telemetry::start(&args.metrics, &tasks).await?;
     let chain = Chain::mainnet()?;
     if !args.json {
         println!(
@@ -44,7 +46,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         );
     }
     let nodes = try_join_all(MANNERS.map(|manner| start(Node::new(chain.clone(), manner), &tasks))).await?;
-    let result = tokio::time::timeout(BOUND, fetch(&nodes, &tasks)).await.context("it did not end within a minute")?;
+    let result = tokio::time::timeout(BOUND, fetch(&nodes, &tasks, &telemetry))
+        .await
+        .context("it did not end within a minute")?;
     tasks.shutdown(DRAIN).await;
     let (summary, fates) = result?;
     if args.json {
@@ -95,12 +99,14 @@ async fn start(node: Node, tasks: &Tasks) -> anyhow::Result<Started> {
 type Fates = BTreeMap<SocketAddr, &'static str>;
 
 /// Dials every node and fetches what they have.
-async fn fetch(nodes: &[Started], tasks: &Tasks) -> anyhow::Result<(Summary, Fates)> {
-    let handshake = Handshake::new(NodeConfig::new(Network::Mainnet), Nil, Clock::start(), tasks.spawner());
+async fn fetch(nodes: &[Started], tasks: &Tasks, telemetry: &Telemetry) -> anyhow::Result<(Summary, Fates)> {
+    let node = NodeConfig { traffic: telemetry.traffic(), ..NodeConfig::new(Network::Mainnet) };
+    let connector = Connector::direct().with_traffic(telemetry.traffic());
+    let handshake = Handshake::new(node, Nil, Clock::start(), tasks.spawner());
     let mut peers = Vec::new();
     let mut names = BTreeMap::new();
     for started in nodes {
-        let dialed = Connector::direct().oneshot(started.address.into()).await?;
+        let dialed = connector.clone().oneshot(started.address.into()).await?;
         let client = handshake.clone().call(HandshakeRequest::outbound(dialed, None)).await?;
         names.insert(client.id(), started.address);
         peers.push(peer(client));

@@ -18,6 +18,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::summary::Outcome;
 use crate::cli::SyncArgs;
+use crate::telemetry::Telemetry;
 
 mod progress;
 
@@ -31,7 +32,9 @@ pub(crate) async fn run(args: SyncArgs) -> anyhow::Result<()> {
     let store = open(&args.dir, args.network).await?;
     let reporter = Reporter::new();
     let tasks = Tasks::new();
-    let peers = connect_all(&args.peers, args.network, &tasks, &reporter).await?;
+    let telemetry = Telemetry::start(&args.metrics, &tasks).await?;
+    let node = NodeConfig { traffic: telemetry.traffic(), ..NodeConfig::new(args.network) };
+    let peers = connect_all(&args.peers, args.network, node, &tasks, &reporter).await?;
     let result = fetch(peers, Arc::clone(&store), args.until, &reporter).await;
     reporter.finish();
     tasks.shutdown(DRAIN).await;
@@ -60,13 +63,15 @@ async fn open(dir: &Path, network: Network) -> anyhow::Result<Arc<BlockStore>> {
 async fn connect_all(
     targets: &[Target],
     network: Network,
+    node: NodeConfig,
     tasks: &Tasks,
     reporter: &Reporter,
 ) -> anyhow::Result<Vec<Client>> {
-    let handshake = Handshake::new(NodeConfig::new(network), Nil, Clock::start(), tasks.spawner());
+    let connector = Connector::direct().with_traffic(node.traffic.clone());
+    let handshake = Handshake::new(node, Nil, Clock::start(), tasks.spawner());
     let tries = targets.iter().map(|target| {
-        let handshake = handshake.clone();
-        async move { (target, connect(target, network, handshake).await) }
+        let (connector, handshake) = (connector.clone(), handshake.clone());
+        async move { (target, connect(target, network, connector, handshake).await) }
     });
     let (mut clients, mut failures) = (Vec::new(), Vec::new());
     for (target, result) in join_all(tries).await {
@@ -82,10 +87,15 @@ async fn connect_all(
     Ok(clients)
 }
 
-async fn connect(target: &Target, network: Network, mut handshake: Handshake<Nil>) -> anyhow::Result<Client> {
+async fn connect(
+    target: &Target,
+    network: Network,
+    connector: Connector,
+    mut handshake: Handshake<Nil>,
+) -> anyhow::Result<Client> {
     let mut last = None;
     for address in resolve(target, network.default_port(), LOOKUP_DEADLINE).await? {
-        match Connector::direct().oneshot(address.into()).await {
+        match connector.clone().oneshot(address.into()).await {
             Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
                 Ok(client) => return Ok(client),
                 Err(error) => last = Some(anyhow::Error::new(error)),

@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn nobody_goes_who_is_protected(candidates in any_candidates(), secret: [u8; 32]) {
         let evicted = evict(&candidates, &secret);
-        prop_assert!(evicted.is_some() || candidates.len() <= 24);
+        prop_assert!(evicted.is_some() || candidates.len() <= MAX_PROTECTED);
         let Some(evicted) = evicted else { return Ok(()) };
         prop_assert!(candidates.iter().any(|candidate| candidate.peer == evicted));
         prop_assert!(!best(&candidates, 8, |candidate| candidate.round_trip).contains(&evicted));
@@ -183,7 +183,7 @@ proptest! {
         prop_assert!(!best(&candidates, 4, |candidate| candidate.transaction.map(Reverse)).contains(&evicted));
         prop_assert!(!best(&candidates, 4, |candidate| candidate.headers.map(Reverse)).contains(&evicted));
         // At least a quarter of those whom nothing else protects is protected for its age.
-        let old = candidates.len().saturating_sub(24) / 4;
+        let old = candidates.len().saturating_sub(MAX_PROTECTED) / 4;
         prop_assert!(!best(&candidates, old, |candidate| Some(candidate.since)).contains(&evicted));
     }
 

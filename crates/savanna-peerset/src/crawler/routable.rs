@@ -1,0 +1,89 @@
+//! Which addresses are worth a dial.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use savanna_wire::{Host, Network, PeerAddr};
+
+/// Ports of chains that share the magic, and of their RPC interfaces and Zcash's: whoever listens there is no peer.
+const FOREIGN_PORTS: [u16; 6] = [8033, 18033, 16125, 26125, 8232, 18232];
+
+/// Which hosts a crawl takes from what nodes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that anybody may reach.
+    Public,
+    /// Private and loopback ones as well: for networks of one's own.
+    Private,
+}
+
+impl Scope {
+    /// Returns what suits a network: nodes of a regtest are on private addresses, and those of the public networks are not.
+    #[must_use]
+    pub const fn of(network: Network) -> Self {
+        match network {
+            Network::Mainnet | Network::Testnet => Self::Public,
+            Network::Regtest => Self::Private,
+        }
+    }
+
+    /// Returns whether an address that a node told may be dialled.
+    ///
+    /// # Security
+    /// Against nodes that have the crawl knock at private networks, at other chains' nodes, and at what is no host at all.
+    #[must_use]
+    pub fn admits(self, address: PeerAddr) -> bool {
+        if address.port == 0 || FOREIGN_PORTS.contains(&address.port) {
+            return false;
+        }
+        match address.host {
+            Host::V4(ip) => is_host(ip.into()) && (self == Self::Private || is_public_v4(ip)),
+            Host::V6(ip) => is_host(ip.get().into()) && (self == Self::Private || is_public_v6(ip.get())),
+            Host::TorV3(_) | Host::I2p(_) | Host::Cjdns(_) => true,
+        }
+    }
+}
+
+/// Returns whether an address is for one host, private or not.
+fn is_host(ip: IpAddr) -> bool {
+    let is_broadcast =
+        matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240);
+    !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+}
+
+const fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let is_shared = a == 100 && b & 0xc0 == 64;
+    let is_benchmark = a == 198 && b & 0xfe == 18;
+    !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || is_shared || is_benchmark)
+}
+
+const fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let [first, second, ..] = ip.segments();
+    // Global unicast without the part for documentation.
+    first & 0xe000 == 0x2000 && !(first == 0x2001 && second == 0x0db8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adversary_16_what_cannot_be_a_peer_is_not_dialled() {
+        let admits = |scope: Scope, text: &str| scope.admits(text.parse().unwrap());
+        for good in ["1.2.3.4:8233", "[2a01:4f8::1]:8233", "1.2.3.4:1"] {
+            assert!(admits(Scope::Public, good), "{good}");
+        }
+        for private in ["127.0.0.1:8233", "10.0.0.1:8233", "192.168.1.1:1", "169.254.0.1:1", "[::1]:1", "[fd00::1]:1"] {
+            assert!(!admits(Scope::Public, private) && admits(Scope::Private, private), "{private}");
+        }
+        for never in
+            ["1.2.3.4:0", "0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "[::]:1", "[ff02::1]:1", "1.2.3.4:8033"]
+        {
+            assert!(!admits(Scope::Private, never), "{never}");
+        }
+        for port in FOREIGN_PORTS {
+            assert!(!admits(Scope::Public, &format!("1.2.3.4:{port}")));
+        }
+        assert_eq!(Scope::of(Network::Regtest), Scope::Private);
+    }
+}

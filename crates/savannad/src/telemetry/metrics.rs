@@ -1,0 +1,87 @@
+//! Every metric, by name. `docs/metrics.md` is the same list for people.
+
+use super::page::{Kind, Metric};
+
+pub(super) const BUILD_INFO: Metric =
+    gauge("savanna_build_info", &["version"], "Is 1; the label tells which version runs.");
+
+pub(super) const PEERS: Metric = gauge(
+    "savanna_peers",
+    &["state"],
+    "Peers in the peer set: ready ones take any question at once, unready ones are asked as much of some kind as they take.",
+);
+pub(super) const REQUESTS: Metric =
+    counter("savanna_requests_total", &["kind", "outcome"], "Questions to single peers that have ended.");
+pub(super) const REQUESTS_IN_FLIGHT: Metric =
+    gauge("savanna_requests_in_flight", &["kind"], "Questions to single peers that have not ended.");
+pub(super) const ROUND_TRIP: Metric = histogram(
+    "savanna_round_trip_seconds",
+    &["kind"],
+    "Time from putting a question to a peer to its answer; a list may have been answered in part.",
+);
+
+pub(super) const CONNECTIONS: Metric =
+    gauge("savanna_connections", &["direction"], "Connections whose handshake is complete and that have not ended.");
+pub(super) const CONNECTIONS_CLOSED: Metric = counter(
+    "savanna_connections_closed_total",
+    &["direction", "reason"],
+    "Connections that ended after their handshake.",
+);
+pub(super) const DIALS: Metric = counter("savanna_dials_total", &["outcome"], "Addresses that were dialled.");
+pub(super) const HANDSHAKES: Metric =
+    counter("savanna_handshakes_total", &["direction", "outcome"], "Handshakes that were completed, or failed.");
+pub(super) const HANDSHAKE_DURATION: Metric = histogram(
+    "savanna_handshake_duration_seconds",
+    &["direction"],
+    "How long the handshakes took that were completed.",
+);
+pub(super) const RECEIVED_BYTES: Metric =
+    counter("savanna_received_bytes_total", &[], "Bytes read from connections with peers.");
+pub(super) const SENT_BYTES: Metric =
+    counter("savanna_sent_bytes_total", &[], "Bytes written to connections with peers.");
+pub(super) const GOSSIP: Metric = counter(
+    "savanna_gossip_total",
+    &["kind", "outcome"],
+    "What peers told unasked: passed on, or lost because nobody took it in time.",
+);
+
+// These bear the names that dashboards know from other programs.
+pub(super) const RESIDENT_MEMORY: Metric =
+    gauge("process_resident_memory_bytes", &[], "Memory of this process that is in RAM.");
+pub(super) const OPEN_FDS: Metric = gauge("process_open_fds", &[], "File descriptors that this process has open.");
+pub(super) const MAX_FDS: Metric = gauge("process_max_fds", &[], "File descriptors that this process may have open.");
+pub(super) const START_TIME: Metric =
+    gauge("process_start_time_seconds", &[], "When this process started, in seconds since 1970.");
+
+#[cfg(test)]
+pub(super) const ALL: [&Metric; 17] = [
+    &BUILD_INFO,
+    &PEERS,
+    &REQUESTS,
+    &REQUESTS_IN_FLIGHT,
+    &ROUND_TRIP,
+    &CONNECTIONS,
+    &CONNECTIONS_CLOSED,
+    &DIALS,
+    &HANDSHAKES,
+    &HANDSHAKE_DURATION,
+    &RECEIVED_BYTES,
+    &SENT_BYTES,
+    &GOSSIP,
+    &RESIDENT_MEMORY,
+    &OPEN_FDS,
+    &MAX_FDS,
+    &START_TIME,
+];
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels, help }
+}
