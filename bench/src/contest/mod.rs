@@ -2,6 +2,7 @@
 //! standard output.
 
 mod bare;
+pub(crate) mod book;
 mod ours;
 mod theirs;
 
@@ -70,6 +71,8 @@ pub(crate) enum Contest {
     OursIdle(Idle),
     /// zebra-network: holds connections that are idle.
     TheirsIdle(Idle),
+    /// Savanna: fills an address book, and says how many bytes it holds for each address.
+    OursBook,
     /// Stands as the farm until it is ended, so that a contestant can be looked at by hand; prints the peers' addresses.
     Farm {
         /// How many blocks it has.
@@ -144,6 +147,7 @@ impl Contest {
             Self::Echo(pings) => print(pings.runtime.run(async move { bare::echo(&pings).await })?),
             Self::OursIdle(idle) => print(async_main(ours::idle(&idle))?),
             Self::TheirsIdle(idle) => print(async_main(theirs::idle(&idle))?),
+            Self::OursBook => print(book::weigh()),
             Self::Farm { blocks, size, delay, hashes } => {
                 let chain = Arc::new(Chain::assemble(blocks, size)?);
                 write_hashes(&hashes, &chain.hashes[1..])?;

@@ -1,6 +1,7 @@
 //! The rows of the table, one file for each kind of question.
 
 mod bodies;
+mod book;
 mod fetch;
 mod idle;
 mod ping;
@@ -20,6 +21,8 @@ pub(crate) enum Kind {
     Fetch,
     /// The round trip of a ping.
     Ping,
+    /// An address book of 50,000.
+    Book,
     /// The memory of an idle connection.
     Idle,
     /// Crates and build time.
@@ -33,6 +36,7 @@ impl Kind {
             Self::Bodies => bodies::run(options),
             Self::Fetch => fetch::run(options),
             Self::Ping => ping::run(options),
+            Self::Book => book::run(options),
             Self::Idle => idle::run(options),
             Self::Weight => weight::run(options),
         }

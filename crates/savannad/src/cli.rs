@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use savanna_net::Target;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Connect(ConnectArgs),
     /// Fetch the chain from peers, verify it, and keep it
     Sync(SyncArgs),
+    /// Survey the whole network: who is there, what they run, and who would be left behind
+    Crawl(CrawlArgs),
     /// Watch a newcomer fetch real blocks from peers on this machine, of which one stalls and one lies
     Demo(DemoArgs),
 }
@@ -62,6 +65,43 @@ pub(crate) struct SyncArgs {
     /// Print the result as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrawlArgs {
+    /// The network: mainnet, testnet or regtest
+    #[arg(long, default_value = "mainnet")]
+    pub(crate) network: Network,
+    /// Peers to begin with, each HOST or HOST:PORT; may be given more than once. Without any, the DNS seeds
+    #[arg(long = "peer", value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
+    pub(crate) peers: Vec<Target>,
+    /// How long to crawl at most, as in 90s, 10m or 1h; without it, until everybody was asked once
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// A directory that keeps what is known: the next crawl goes on from it and says what changed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Write the census to this file as JSON; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write one line a node to this file as CSV; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+}
+
+/// Reads a whole number with a unit: `90s`, `10m`, `1h`. Seconds need none.
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    const SHAPE: &str = "a duration is a whole number of seconds, minutes or hours, as in 90s, 10m or 1h";
+    let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let seconds = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err(SHAPE),
+    };
+    let count: u64 = digits.parse().map_err(|_| SHAPE)?;
+    let most = Duration::from_secs(365 * 24 * 60 * 60);
+    Ok(Duration::from_secs(count.saturating_mul(seconds)).min(most))
 }
 
 #[derive(Debug, Args)]
@@ -116,5 +156,15 @@ mod tests {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let Command::Sync(sync) = cli.command else { unreachable!("sync was asked for") };
         assert_eq!(sync.peers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:1", "b:2", "c:3", "d:4"]);
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("1h", 3_600), ("0", 0)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "s", "-1s", "1.5m", "10 m", "1d", "1é", "99999999999999999999s"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub(crate) mod connect;
+pub(crate) mod crawl;
 pub(crate) mod demo;
 pub(crate) mod sync;
 

@@ -243,15 +243,16 @@ impl Plan {
     /// Returns whether nothing is left to ask, or the time is over.
     #[must_use]
     pub fn is_done(&self, now: Now) -> bool {
-        self.is_over(now) || (self.dialing + self.talking == 0 && self.is_exhausted())
+        self.is_over(now) || self.is_exhausted()
     }
 
-    /// Returns whether everybody has been asked who can be.
+    /// Returns whether everybody has been asked who can be, and has answered or not.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         let fits = |at: Duration| self.config.until.is_none_or(|until| at < until);
         let second_chance = self.second_chances.first().is_some_and(|(at, _)| fits(*at));
-        self.queue.len() == 0 && !second_chance && self.next_rested().is_none()
+        let is_idle = self.dialing + self.talking == 0 && self.queue.len() == 0;
+        is_idle && !second_chance && self.next_rested().is_none()
     }
 
     /// Notes what a node said of itself: with its handshake, or in place of one.

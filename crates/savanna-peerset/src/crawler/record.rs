@@ -154,6 +154,12 @@ impl Record {
     }
 }
 
+impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 7] =
+        [Self::Untried, Self::Reached, Self::Refused, Self::Silent, Self::Obsolete, Self::OtherChain, Self::Unroutable];
+}
+
 impl NetworkKind {
     /// All kinds.
     pub const ALL: [Self; 5] = [Self::V4, Self::V6, Self::Onion, Self::I2p, Self::Cjdns];
@@ -229,6 +235,9 @@ mod tests {
     fn labels_are_read_back() {
         for kind in NetworkKind::ALL {
             assert_eq!(kind.label().parse(), Ok(kind));
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(outcome.label().parse(), Ok(outcome));
         }
         assert_eq!("other_chain".parse(), Ok(Outcome::OtherChain));
         assert_eq!("closed_by_peer".parse(), Ok(Ending::ClosedByPeer));

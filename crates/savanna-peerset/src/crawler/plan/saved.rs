@@ -72,7 +72,7 @@ impl Plan {
         Saved {
             network: self.config.network,
             ended: now.unix,
-            is_complete: self.is_exhausted() && self.dialing + self.talking == 0,
+            is_complete: self.is_exhausted(),
             nodes: nodes.collect(),
         }
     }
