@@ -66,10 +66,6 @@ pub(crate) struct Ends {
     pub(crate) requests: watch::Sender<RequestCounts>,
 }
 
-/// The channels that bring work, in the order in which they are looked at. Each says whether there was any.
-const SOURCES: [fn(&mut Driver, &mut Context<'_>, Duration) -> bool; 4] =
-    [Driver::poll_notices, Driver::poll_joins, Driver::poll_gossip, Driver::poll_commands];
-
 type Answered = Result<(CallId, PeerId, Result<Response, savanna_peer::RequestError>), Aborted>;
 
 /// Runs a set.
@@ -276,23 +272,19 @@ impl Driver {
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: &mut Duration) -> bool {
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let Some(when) = self.set.poll_timeout() else { return false };
-        if *now < when {
-            // Deadlines mostly move away as answers come: the timer is left as it is then, and found to be early.
-            if self.armed.is_none_or(|armed| when < armed) {
-                self.timer.as_mut().reset(self.clock.instant(when));
-                self.armed = Some(when);
-            }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            self.armed = None;
-            *now = self.clock.now().monotonic;
+        // Deadlines mostly move away as answers come: the timer is left as it is then, and found to be early.
+        if self.armed.is_none_or(|armed| when < armed) {
+            self.timer.as_mut().reset(self.clock.instant(when));
+            self.armed = Some(when);
         }
-        if when <= *now {
-            self.set.handle_timeout(*now);
-            self.flush();
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.armed = None;
+        if when <= now {
+            self.set.handle_timeout(now);
         }
         true
     }
@@ -351,23 +343,17 @@ impl Future for Driver {
             std::mem::take(&mut this.replies).into_values().for_each(|reply| reply.end(shutdown()));
             return Poll::Ready(());
         }
-        let mut now = this.clock.now().monotonic;
-        // A channel that was found empty wakes the task, and is not looked at again.
-        let mut sources = SOURCES.map(Some);
         loop {
+            let now = this.clock.now().monotonic;
             let mut is_moved = this.poll_calls(cx, now);
             is_moved |= this.poll_closings(cx, now);
-            for slot in &mut sources {
-                if let Some(poll_source) = slot
-                    && !poll_source(this, cx, now)
-                {
-                    *slot = None;
-                }
-                is_moved |= slot.is_some();
-            }
+            is_moved |= this.poll_notices(cx, now);
+            is_moved |= this.poll_joins(cx, now);
+            is_moved |= this.poll_gossip(cx, now);
+            is_moved |= this.poll_commands(cx, now);
+            is_moved |= this.poll_timer(cx, now);
             this.flush();
-            // What has arrived counts before the time does.
-            if !is_moved && !this.poll_timer(cx, &mut now) {
+            if !is_moved {
                 break;
             }
         }
