@@ -22,15 +22,20 @@ struct Answer {
 impl Answers {
     /// How long an answer is given, in seconds.
     pub(crate) const KEPT_FOR: u32 = 10 * 60;
+    /// How long it is given for each address in it, in seconds, if that is less: what a new node tells is soon out of date, and
+    /// there is little of it to be shown.
+    const KEPT_FOR_EACH: u32 = 6;
     /// How long ago an address was seen at most, in seconds, to be told.
     pub(crate) const SEEN_WITHIN: u32 = 3 * 60 * 60;
     /// What times are rounded down to, in seconds.
     const ROUNDED_TO: u32 = 30 * 60;
 
     pub(crate) fn is_fresh(&self, over: Family, now: UnixTime) -> bool {
-        self.0[over.number()]
-            .as_ref()
-            .is_some_and(|answer| answer.since <= now && now.since(answer.since) < Self::KEPT_FOR)
+        self.0[over.number()].as_ref().is_some_and(|answer| {
+            let told = u32::try_from(answer.entries.len()).unwrap_or(u32::MAX);
+            let kept_for = told.saturating_mul(Self::KEPT_FOR_EACH).min(Self::KEPT_FOR);
+            answer.since <= now && now.since(answer.since) < kept_for
+        })
     }
 
     pub(crate) fn keep(&mut self, over: Family, mut entries: Vec<AddrV2>, now: UnixTime) {

@@ -235,7 +235,7 @@ impl Book {
     }
 
     /// Returns what a peer is told that asks for addresses over a network: at most 1000 and at most half of what the book
-    /// holds, seen within 3 hours, with times rounded down to 30 minutes. The same answer for 10 minutes.
+    /// holds, seen within 3 hours, with times rounded down to 30 minutes. The same answer for 10 minutes, or less while it is short.
     pub fn answer(&mut self, over: Family, now: UnixTime) -> &[AddrV2] {
         if !self.answers.is_fresh(over, now) {
             let entries = self.sample(now);
@@ -317,7 +317,7 @@ impl Book {
     /// Ends the trial of an address that did not answer: whoever wants its place gets it.
     fn end_trial(&mut self, incumbent: PeerAddr) {
         let slot = self.tables.tried_slot(incumbent);
-        if let Some(id) = self.trials.end(slot).and_then(|challenger| self.tables.find(challenger)) {
+        if let Some(id) = self.trials.end(slot).and_then(|challenger| self.tables.find_answering(challenger)) {
             self.tables.promote(id);
         }
     }

@@ -76,6 +76,12 @@ impl Tables {
         self.get_mut(id)
     }
 
+    /// Finds an address of `new` that has answered. One that left and was heard of again has to answer again.
+    pub(crate) fn find_answering(&self, address: PeerAddr) -> Option<Id> {
+        let answers = |entry: &Entry| !entry.is_tried && entry.last_success != UnixTime::NEVER;
+        self.find(address).filter(|id| self.get(*id).is_some_and(answers))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().flatten()
     }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use savanna_peer::{
-    CloseReason, Event, Gossip, LocalReason, PeerInfo, RequestError, RequestId, Response, Session, Step,
+    CloseReason, Event, Gossip, LocalReason, Now, PeerInfo, RequestError, RequestId, Response, Session, Step,
 };
 use savanna_wire::PeerAddr;
 
@@ -54,12 +54,26 @@ pub(crate) struct Parts<T, S> {
     pub(crate) established: oneshot::Sender<Result<Client, HandshakeError>>,
 }
 
+/// What has happened in one poll.
+#[derive(Debug, Default)]
+struct Turn {
+    /// How many bytes were read.
+    read: usize,
+    /// Whether a request of ours was answered.
+    answered: bool,
+    /// Whether the clients' queue, or the stream, was found empty: then it wakes the task, and is not looked at again.
+    clients_wait: bool,
+    stream_waits: bool,
+}
+
 /// One connection: owns the stream and the session, and is polled by its own task alone.
 pub(crate) struct Connection<T, S> {
     id: PeerId,
     address: Option<PeerAddr>,
     patience: Duration,
     clock: Clock,
+    /// When the current poll began: deadlines need it no finer.
+    now: Now,
     stream: T,
     session: Session,
     input: Input,
@@ -98,6 +112,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             address: parts.address,
             patience: parts.patience,
             clock: parts.clock,
+            now: parts.clock.now(),
             stream: parts.stream,
             session: parts.session,
             input: Input::new(),
@@ -141,37 +156,45 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             self.session.close(CloseReason::Local(LocalReason::Shutdown));
         }
         self.follow_standing();
-        let mut turn = 0;
-        let mut moved = true;
+        self.now = self.clock.now();
+        let mut turn = Turn::default();
         loop {
-            if moved {
-                // Whatever moved may have made room for requests that wait, the answers to cancelled ones too.
-                self.asks.put(&mut self.session, self.clock.now());
-            }
-            moved = self.poll_clients(cx);
+            let mut moved = !turn.clients_wait && self.poll_clients(&mut turn, cx);
+            // Whatever moved before may have made room for requests that wait, the answers to cancelled ones too.
+            self.asks.put(&mut self.session, self.now);
             moved |= self.poll_questions(cx);
-            let read = self.poll_read(cx);
-            moved |= read.is_some();
-            // What has arrived counts before the time does.
-            moved |= self.poll_timer(cx, timer.as_mut());
+            let has_read = !turn.stream_waits && self.poll_read(&mut turn, cx);
+            moved |= has_read;
             moved |= self.poll_write(cx);
-            if read.is_none()
-                && let Some(reason) = self.write_failure.take()
-            {
+            if !has_read && let Some(reason) = self.write_failure.take() {
                 self.session.close(reason);
             }
-            moved |= self.drain_events();
+            moved |= self.drain_events(&mut turn);
             if let Some(reason) = self.ended.take() {
                 return Poll::Ready(reason);
             }
-            turn += read.unwrap_or(0);
-            if turn >= TURN {
+            if turn.read >= TURN {
+                self.pass_time();
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                break;
             }
-            if !moved {
-                return Poll::Pending;
+            // What has arrived counts before the time does.
+            if !moved && !self.poll_timer(cx, timer.as_mut()) {
+                break;
             }
+        }
+        self.acknowledge(&turn);
+        Poll::Pending
+    }
+
+    /// Has what was read acknowledged at once if the peer may be waiting for that. Zebra leaves Nagle's algorithm on, so its
+    /// second small write waits for the acknowledgement of its first: 41 ms if the system takes its time.
+    ///
+    /// After the last answer there is no second write. The system then acknowledges it with our next question, and the
+    /// cheapest packet is the one that is not sent.
+    fn acknowledge(&self, turn: &Turn) {
+        if turn.read > 0 && (self.session.awaits_bytes() || !turn.answered) {
+            self.stream.acknowledge();
         }
     }
 
@@ -186,7 +209,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
     }
 
     /// Takes what clients want.
-    fn poll_clients(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_clients(&mut self, turn: &mut Turn, cx: &mut Context<'_>) -> bool {
         if let Some(shared) = &self.shared {
             shared.register_driver(cx);
             if let Some(reason) = shared.wants_close()
@@ -203,6 +226,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
             self.asks.forget_cancelled(&mut self.session);
         }
         let taken = self.asks.poll(cx);
+        turn.clients_wait = self.asks.has_room() && self.shared.is_some();
         if taken.count > 0
             && let Some(shared) = &self.shared
         {
@@ -231,45 +255,54 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
     fn poll_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> bool {
         let session = self.session.poll_timeout().map(|(at, _)| self.clock.instant(at));
         let Some(deadline) = session.into_iter().chain(self.asks.deadline()).min() else { return false };
-        if timer.deadline() != deadline {
+        // Deadlines mostly move away as answers come: the timer is left as it is then, and found to be early.
+        if deadline < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(deadline);
         }
         if timer.poll(cx).is_pending() {
             return false;
         }
-        self.session.handle_timeout(self.clock.now());
-        self.asks.expire(Instant::now());
+        self.now = self.clock.now();
+        self.pass_time();
         true
     }
 
-    /// Takes messages off the buffer and, when it holds none, bytes off the stream; `None` if there was neither.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Option<usize> {
-        let (moved, hungry) = self.decode();
+    fn pass_time(&mut self) {
+        self.session.handle_timeout(self.now);
+        self.asks.expire(self.clock.instant(self.now.monotonic));
+    }
+
+    /// Takes bytes off the stream and messages off what was read; returns whether there were any.
+    fn poll_read(&mut self, turn: &mut Turn, cx: &mut Context<'_>) -> bool {
+        let (moved, hungry) = self.decode(turn);
         if !hungry || self.input.is_at_end() {
-            return moved.then_some(0);
+            return moved;
         }
         match self.input.poll_fill(&mut self.stream, cx) {
-            Poll::Pending => return moved.then_some(0),
-            Poll::Ready(Ok(0)) => self.session.handle_eof(self.clock.now()),
+            Poll::Pending => {
+                turn.stream_waits = true;
+                return moved;
+            }
+            Poll::Ready(Ok(0)) => self.session.handle_eof(self.now),
             Poll::Ready(Ok(count)) => {
                 self.meter.received(count);
-                self.stream.after_read();
-                return Some(count);
+                turn.read += count;
+                self.decode(turn);
             }
             Poll::Ready(Err(error)) => {
                 let reason = self.stream_failed(&error);
                 self.session.close(reason);
             }
         }
-        Some(0)
+        true
     }
 
     /// Takes messages off the buffer. Returns whether there were any, and whether more bytes are wanted.
-    fn decode(&mut self) -> (bool, bool) {
+    fn decode(&mut self, turn: &mut Turn) -> (bool, bool) {
         let mut moved = false;
         loop {
-            let step = self.session.handle_bytes(self.input.bytes(), self.clock.now());
-            let drained = self.drain_events();
+            let step = self.session.handle_bytes(self.input.bytes(), self.now);
+            let drained = self.drain_events(turn);
             moved |= drained;
             match step {
                 Step::More => moved = true,
@@ -309,7 +342,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
     }
 
     /// Takes the session's events; returns whether there were any.
-    fn drain_events(&mut self) -> bool {
+    fn drain_events(&mut self, turn: &mut Turn) -> bool {
         let mut drained = false;
         while let Some(event) = self.session.poll_event() {
             drained = true;
@@ -317,6 +350,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
                 Event::Established(info) => self.establish(info),
                 Event::RoundTrip(measured) => self.note_round_trip(measured),
                 Event::Response { id, result } => {
+                    turn.answered = true;
                     if let Ok(Response::Pong(measured)) = &result {
                         self.note_round_trip(*measured);
                     }
@@ -338,7 +372,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         if let Some((kind, since)) = self.asks.answer(id, result)
             && is_answer
         {
-            self.meter.traffic.count_round_trip(kind, since.elapsed());
+            self.meter.traffic.count_round_trip(kind, self.now.monotonic.saturating_sub(since));
         }
     }
 

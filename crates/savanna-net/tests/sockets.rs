@@ -4,20 +4,20 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use savanna_net::{
     Accepted, Client, Connector, DialError, Direction, HandshakeRequest, Listener, PeerAddr, Proxy, ProxyError,
     Request, Response, Route, SlotLimits, Slots, connect,
 };
 use savanna_peer::CloseReason;
-use savanna_wire::Host;
+use savanna_wire::{Host, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
-use common::{Node, within};
+use common::{Node, Puppet, block, within};
 
 const BOUND: Duration = Duration::from_secs(20);
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -62,6 +62,48 @@ async fn f6_dialling_and_shaking_hands_are_two_services() {
         }
     })
     .await;
+}
+
+/// Zebra's second small write waits for the acknowledgement of its first.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_peer_that_gathers_small_writes_is_acknowledged_while_it_owes_more() {
+    const ROUNDS: usize = 31;
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let blocks: Vec<_> = (100..116).map(block).collect();
+    let hashes: Vec<_> = blocks.iter().map(savanna_wire::Block::hash).collect();
+    let peer = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(false).unwrap();
+        let mut peer = Puppet::new(stream);
+        peer.accept().await;
+        while let Some(message) = peer.next().await {
+            match message {
+                Message::Ping(nonce) => peer.send(Message::Pong(nonce)).await,
+                Message::GetData(_) => {
+                    for block in &blocks {
+                        peer.send(Message::Block(block.clone())).await;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let (client, tasks) = within(BOUND, connect(savanna_net::Network::Regtest, address)).await.unwrap();
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        let answer = within(BOUND, client.ask(Request::Blocks(hashes.clone()))).await;
+        assert!(matches!(answer, Ok(Response::Blocks(answer)) if answer.found.len() == hashes.len()));
+        rounds.push(begun.elapsed());
+    }
+    rounds.sort();
+    // The system takes 40 ms for an acknowledgement that nobody presses for.
+    assert!(rounds[ROUNDS / 2] < Duration::from_millis(35), "{rounds:?}");
+    drop(client);
+    within(BOUND, tasks.shutdown(BOUND)).await;
+    peer.await.unwrap();
 }
 
 #[tokio::test]

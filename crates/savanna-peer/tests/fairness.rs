@@ -173,7 +173,7 @@ fn our_own_busy_consumer_closes_no_honest_peer() {
     pair.outbound.serve(|_| Response::Nil);
     let now = pair.now();
     for number in 0..40 {
-        pair.inbound.session.request(Request::AdvertiseBlock(header(number).hash()), now).unwrap();
+        pair.inbound.session.request(&Request::AdvertiseBlock(header(number).hash()), now).unwrap();
     }
     pair.outbound.is_deaf = true;
     pair.drive_for(Duration::from_secs(15));

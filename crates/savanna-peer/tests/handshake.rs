@@ -77,7 +77,7 @@ fn nothing_but_the_handshake_is_said_before_verack() {
     puppet.say(&Message::Ping(7));
     puppet.say(&Message::GetAddr);
     assert!(matches!(puppet.hear()[..], [Message::Version(_), Message::Verack]));
-    assert_eq!(puppet.session.request(Request::Ping, puppet.now).unwrap_err().0, RequestKind::Ping);
+    assert_eq!(puppet.session.request(&Request::Ping, puppet.now).unwrap_err().0, RequestKind::Ping);
     assert_eq!(puppet.events(), []);
 }
 
@@ -298,7 +298,7 @@ fn closing_ends_everything_once() {
     puppet.session.close(CloseReason::Local(savanna_peer::LocalReason::Shutdown));
     puppet.session.handle_timeout(puppet.now);
     assert_eq!(puppet.say(&Message::Ping(1)), Step::Blocked);
-    assert!(puppet.session.request(Request::Ping, puppet.now).is_err());
+    assert!(puppet.session.request(&Request::Ping, puppet.now).is_err());
     let mut ended = Vec::new();
     for event in puppet.events() {
         match event {

@@ -158,7 +158,7 @@ fn run(seed: u64, latency: u64, ops: Vec<Op>) {
             Op::Ask(at, request) => {
                 let is_new =
                     request != Request::Peers || !std::mem::replace(&mut open[usize::from(at)].has_asked_peers, true);
-                if is_new && let Ok(id) = side(&mut pair, at).session.request(request.clone(), now) {
+                if is_new && let Ok(id) = side(&mut pair, at).session.request(&request, now) {
                     open[usize::from(at)].requests.insert(id, request);
                 }
             }
@@ -183,7 +183,7 @@ fn run(seed: u64, latency: u64, ops: Vec<Op>) {
             Op::News(at, number) => {
                 let _ = side(&mut pair, at)
                     .session
-                    .request(Request::AdvertiseBlock(name(number)), now)
+                    .request(&Request::AdvertiseBlock(name(number)), now)
                     .map(|id| open[usize::from(at)].requests.insert(id, Request::AdvertiseBlock(name(number))));
             }
         }

@@ -217,7 +217,7 @@ impl Witness {
             }
             Op::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Op::Ask(request) => {
-                if let Ok(id) = self.puppet.session.request(request.clone(), self.puppet.now) {
+                if let Ok(id) = self.puppet.session.request(&request, self.puppet.now) {
                     assert!(self.has_begun || self.puppet.session.info().is_some());
                     assert!(self.open.insert(id, request).is_none(), "an id twice");
                 }

@@ -231,7 +231,7 @@ fn two_nodes_that_ask_much_of_each_other_both_get_it() {
     let now = pair.now();
     for number in 0..64 {
         for side in [&mut pair.outbound, &mut pair.inbound] {
-            side.session.request(Request::Blocks(vec![header(number).hash()]), now).unwrap();
+            side.session.request(&Request::Blocks(vec![header(number).hash()]), now).unwrap();
         }
     }
     pair.drive();

@@ -21,6 +21,7 @@ pub use policy::Policy;
 use chance::after;
 use demand::Demand;
 use links::{Links, State};
+use meeting::Meeting;
 use named::Named;
 use rests::Rests;
 use seeding::Seeding;
@@ -30,6 +31,7 @@ pub(crate) mod chance;
 mod demand;
 mod dial;
 mod links;
+mod meeting;
 mod named;
 mod policy;
 mod rests;
@@ -80,6 +82,9 @@ pub enum Action {
     Dial(PeerAddr, Purpose),
     /// A connection is to be closed; its end goes to [`Upkeep::handle_ended`].
     LetGo(PeerAddr),
+    /// A peer that is connected is to be met on a second connection, which is closed after it was asked for addresses; they go to
+    /// [`Upkeep::handle_met`].
+    Meet(PeerAddr),
     /// The seeds are to be asked; the answer goes to [`Upkeep::handle_seeds`].
     AskSeeds,
 }
@@ -110,7 +115,7 @@ pub enum Admission {
 /// - One feeler at a time learns whether an address that was only heard of leads anywhere, or whether one that is about to
 ///   lose its place in the book still does.
 /// - Now and then an extra peer gets the chance to take the place of the least useful one.
-/// - The seeds are asked when nobody else is left.
+/// - Those who are connected are met again when nobody else is left, and the seeds are asked.
 ///
 /// # Security
 /// Nothing that a peer tells is dialled for that reason: addresses go to the book, and the book's choice is random. Backoff and
@@ -127,6 +132,7 @@ pub struct Upkeep {
     weather: Weather,
     demand: Demand,
     seeding: Seeding,
+    meeting: Meeting,
     feeler: Duration,
     extra: Duration,
     /// When an extra peer was looked for.
@@ -171,6 +177,7 @@ impl Upkeep {
             weather: Weather::default(),
             demand: Demand::new(policy.target, policy.ceiling),
             seeding: Seeding::new(),
+            meeting: Meeting::new(),
             feeler,
             extra,
             extra_tried: Duration::ZERO,
@@ -274,6 +281,13 @@ impl Upkeep {
         }
         self.handle_learned();
         learn(book, addresses, Source::Gossip(peer.host), now)
+    }
+
+    /// Takes the addresses of a peer that was met again; none if nothing came of it, which does not tell against it.
+    pub fn handle_met(&mut self, peer: PeerAddr, addresses: &[AddrV2], book: &mut Book, now: Now) -> Learned {
+        let learned = self.handle_addresses(peer, addresses, book, now);
+        self.meeting.end(learned.new > 0, now.monotonic);
+        learned
     }
 
     /// Notes that the book has learned of addresses by another way.

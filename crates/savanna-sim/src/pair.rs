@@ -109,7 +109,7 @@ impl Pair {
     /// If the session is busy, or the request is not answered.
     pub fn ask(&mut self, request: Request) -> Result<Response, RequestError> {
         let now = self.now();
-        let id = self.outbound.session.request(request, now).expect("the session takes the request");
+        let id = self.outbound.session.request(&request, now).expect("the session takes the request");
         self.drive();
         let mut others = self.outbound.events();
         let answered = |event: &Event| matches!(event, Event::Response { id: ended, .. } if *ended == id);

@@ -130,7 +130,7 @@ impl Puppet {
     /// # Panics
     /// If it is busy.
     pub fn ask(&mut self, request: Request) -> RequestId {
-        self.session.request(request, self.now).expect("the session takes the request")
+        self.session.request(&request, self.now).expect("the session takes the request")
     }
 
     /// Moves the clock, and lets the session know of every deadline on the way.

@@ -11,7 +11,7 @@ fn run(seed: u64) -> (Duration, Vec<Event>, Vec<Event>) {
     pair.inbound.serve(|_| Response::Blocks(Partial::complete(vec![block(1, 5000)])));
     pair.drive();
     let now = pair.now();
-    pair.outbound.session.request(Request::Blocks(vec![header(1).hash()]), now).unwrap();
+    pair.outbound.session.request(&Request::Blocks(vec![header(1).hash()]), now).unwrap();
     pair.drive_for(Duration::from_secs(100));
     (pair.now().monotonic, pair.outbound.events(), pair.inbound.events())
 }
@@ -39,7 +39,7 @@ fn who_sleeps_reads_nothing_until_awake() {
     let mut pair = Pair::established(1);
     pair.inbound.is_asleep = true;
     let now = pair.now();
-    pair.outbound.session.request(Request::Ping, now).unwrap();
+    pair.outbound.session.request(&Request::Ping, now).unwrap();
     pair.drive();
     assert_eq!((pair.outbound.events(), pair.inbound.in_flight()), (vec![], 32));
     pair.inbound.is_asleep = false;

@@ -24,6 +24,10 @@ const TRUNCATE_STEP: u32 = 1000;
 /// How much of what was written last stands in the journal alone: it is read again when the store is opened.
 const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
 
+/// How many bytes of blocks the engine gathers in memory before it writes them where they stay. What it gathers keeps the
+/// buffers that the blocks were received in.
+const MAX_UNSORTED_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The last block of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tip {
@@ -327,7 +331,7 @@ fn keyspaces(database: &Database) -> Result<[Keyspace; 4], StoreError> {
     };
     let separated = || {
         let apart = KvSeparationOptions::default().compression(CompressionType::None);
-        plain().with_kv_separation(Some(apart))
+        plain().with_kv_separation(Some(apart)).max_memtable_size(MAX_UNSORTED_BYTES)
     };
     // Headers and index entries are read in long runs.
     let runs = || plain().data_block_size_policy(BlockSizePolicy::all(16 * 1024));

@@ -1,6 +1,6 @@
-//! Whom to dial: from what the caller named, or from the network's seeds, to addresses.
+//! Whom to dial first: from what the caller named to addresses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 
@@ -8,9 +8,6 @@ use savanna_net::{LOOKUP_DEADLINE, ResolveError, Target, resolve};
 use savanna_wire::{Network, PeerAddr};
 
 use crate::StartError;
-
-/// The most addresses taken from one seed, so that none outnumbers the others by the length of its answer.
-const MAX_PER_SEED: usize = 32;
 
 /// Resolves the peers that were named, all at once. Those that fail are passed over as long as one has an address.
 ///
@@ -27,22 +24,6 @@ pub(crate) async fn named(
     }
     let answers = join_all(targets.iter().map(|target| resolve(target, port, LOOKUP_DEADLINE))).await;
     Ok(some(answers)?.into_iter().flatten().collect())
-}
-
-/// Asks every seed of the network at once. Those that fail are passed over as long as one answers.
-///
-/// # Errors
-/// [`StartError::Resolve`] if none does.
-///
-/// # Security
-/// Who answers for a name could have us dial into our own network, or fill our list with its own peers: addresses that are
-/// not public are left out, and each seed counts for a bounded number.
-pub(crate) async fn seeds(network: Network) -> Result<Vec<SocketAddr>, StartError> {
-    let names = network.dns_seeds().iter().filter_map(|name| name.parse::<Target>().ok());
-    let names: Vec<Target> = names.collect();
-    let answers = join_all(names.iter().map(|name| resolve(name, network.default_port(), LOOKUP_DEADLINE))).await;
-    let found = some(answers)?;
-    Ok(found.into_iter().flat_map(|answer| answer.into_iter().filter(is_public).take(MAX_PER_SEED)).collect())
 }
 
 /// Returns the answers that are some; the last error if there was no answer but errors.
@@ -63,26 +44,6 @@ fn some(answers: Vec<Result<Vec<SocketAddr>, ResolveError>>) -> Result<Vec<Vec<S
     }
 }
 
-fn is_public(address: &SocketAddr) -> bool {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => {
-            !(ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-                || ip.is_unspecified())
-        }
-        IpAddr::V6(ip) => {
-            !(ip.is_unique_local()
-                || ip.is_loopback()
-                || ip.is_unicast_link_local()
-                || ip.is_multicast()
-                || ip.is_unspecified())
-        }
-    }
-}
-
 /// Returns the first of the addresses that no direct connection leads to.
 pub(crate) fn hidden(addresses: &[PeerAddr]) -> Option<PeerAddr> {
     addresses.iter().copied().find(|address| address.socket_addr().is_none())
@@ -91,18 +52,6 @@ pub(crate) fn hidden(addresses: &[PeerAddr]) -> Option<PeerAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_our_own_network_are_not_public() {
-        let ours = ["127.0.0.1:1", "10.0.0.1:1", "192.168.3.4:1", "169.254.1.1:1", "224.0.0.1:1", "0.0.0.0:1"];
-        let ours6 = ["[::1]:1", "[fe80::1]:1", "[fd00::1]:1", "[ff02::1]:1", "[::]:1", "[::ffff:127.0.0.1]:1"];
-        for text in ours.into_iter().chain(ours6) {
-            assert!(!is_public(&text.parse().unwrap()), "{text}");
-        }
-        for text in ["1.1.1.1:8233", "[2606:4700::1111]:8233"] {
-            assert!(is_public(&text.parse().unwrap()), "{text}");
-        }
-    }
 
     #[test]
     fn one_answer_is_enough_and_none_is_an_error() {

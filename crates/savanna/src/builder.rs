@@ -1,46 +1,47 @@
 //! What a node is to be, and its start.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use savanna_net::{
-    AcceptRates, Clock, Connector, Door, Handshake, InboundFilter, InboundService, Listener, Nil, NodeConfig, Proxy,
-    SlotLimits, Slots, Standing, Target, Tasks,
-};
-use savanna_peerset::{Config, Dialer, MAX_DIALS, PeerSet, Upkeep};
-use savanna_wire::{Network, PeerAddr, Services, UserAgent};
-
-use crate::listen::{Rooms, take_in};
-use crate::{Node, StartError, addresses};
+use savanna_net::{AcceptRates, InboundFilter, InboundService, Nil, Proxy, SlotLimits, Standing, Target};
+use savanna_peerset::Config;
+use savanna_wire::{Network, PeerAddr, Services};
 
 /// How many peers are dialled unless told otherwise.
 pub const DEFAULT_OUTBOUND: usize = 12;
 
-/// How many pieces of gossip wait for the set; more are lost, and repeated by others.
-const GOSSIP_QUEUE: usize = 1024;
+/// How many peers are dialled at most while requests wait because every peer is busy, unless told otherwise.
+pub const DEFAULT_CEILING: usize = 24;
 
 /// Says what a node is to be; [`start`](Self::start) starts it.
 ///
-/// Left alone, a node dials [`DEFAULT_OUTBOUND`] peers that the network's DNS seeds name, answers nothing, and listens nowhere.
+/// Left alone, a node finds its own peers: it asks the network's DNS seeds for the first, those for others, and stays connected
+/// to [`DEFAULT_OUTBOUND`] of all that it has heard of. It answers nothing, listens nowhere, and forgets everything at its end.
 #[derive(Debug, Clone)]
 pub struct Builder<S = Nil> {
-    network: Network,
-    peers: Vec<PeerAddr>,
-    targets: Vec<Target>,
-    outbound: usize,
-    proxy: Option<Proxy>,
-    service: S,
-    services: Services,
-    listen: Vec<SocketAddr>,
-    slots: SlotLimits,
-    accept_rates: AcceptRates,
-    filter: Option<InboundFilter>,
-    dial_from: Option<IpAddr>,
-    user_agent: Option<String>,
-    relay: bool,
-    standing: Option<watch::Receiver<Standing>>,
-    config: Config,
+    pub(crate) network: Network,
+    pub(crate) peers: Vec<PeerAddr>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) is_named_only: bool,
+    pub(crate) outbound: usize,
+    pub(crate) ceiling: usize,
+    pub(crate) admits_private: Option<bool>,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) service: S,
+    pub(crate) is_serving: bool,
+    pub(crate) services: Services,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) slots: SlotLimits,
+    pub(crate) accept_rates: AcceptRates,
+    pub(crate) filter: Option<InboundFilter>,
+    pub(crate) dial_from: Option<IpAddr>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) relay: bool,
+    pub(crate) standing: Option<watch::Receiver<Standing>>,
+    pub(crate) config: Config,
 }
 
 impl Builder {
@@ -53,9 +54,14 @@ impl Builder {
             network,
             peers: Vec::new(),
             targets: Vec::new(),
+            is_named_only: false,
             outbound: DEFAULT_OUTBOUND,
+            ceiling: DEFAULT_CEILING,
+            admits_private: None,
+            dir: None,
             proxy: None,
             service: Nil,
+            is_serving: false,
             services: Services::NONE,
             listen: Vec::new(),
             slots,
@@ -71,7 +77,7 @@ impl Builder {
 }
 
 impl<S> Builder<S> {
-    /// Adds a peer to dial. With a peer named, the DNS seeds are not asked.
+    /// Adds a peer to dial. It is the beginning: others are found by way of it, unless [`named_only`](Self::named_only) says no.
     #[must_use]
     pub fn peer(mut self, address: impl Into<PeerAddr>) -> Self {
         self.peers.push(address.into());
@@ -79,19 +85,54 @@ impl<S> Builder<S> {
     }
 
     /// Adds a peer to dial as people write it: a name or an address, with or without a port. A name stands for all its
-    /// addresses. With a peer named, the DNS seeds are not asked.
+    /// addresses.
     #[must_use]
     pub fn peer_named(mut self, target: Target) -> Self {
         self.targets.push(target);
         self
     }
 
+    /// Keeps to the peers that are named: nobody else is dialled, no seed is asked, and no address is learned or passed on.
+    #[must_use]
+    pub const fn named_only(mut self) -> Self {
+        self.is_named_only = true;
+        self
+    }
+
     /// Sets how many peers to stay connected to: [`DEFAULT_OUTBOUND`] unless told otherwise. With none, nobody is dialled.
     ///
-    /// Several addresses are dialled at once and whoever answers is kept, so there may be more.
+    /// It is a ceiling: whoever answers beyond it is let go. One more is there now and then, to take the place of the least useful
+    /// one; and more where [`grow_to`](Self::grow_to) says so afterwards.
     #[must_use]
     pub const fn outbound(mut self, peers: usize) -> Self {
-        self.outbound = peers;
+        (self.outbound, self.ceiling) = (peers, peers);
+        self
+    }
+
+    /// Sets how many peers to stay connected to at most, while requests wait because every peer is busy: [`DEFAULT_CEILING`]
+    /// unless told otherwise.
+    #[must_use]
+    pub const fn grow_to(mut self, peers: usize) -> Self {
+        self.ceiling = peers;
+        self
+    }
+
+    /// Keeps the address book in a directory, with bans and the last good peers, and begins with what is there. It is written
+    /// every few minutes and by [`Node::shutdown`](crate::Node::shutdown).
+    #[must_use]
+    pub fn dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.dir = Some(path.into());
+        self
+    }
+
+    /// Sets whether peers at private addresses are taken from others: of this machine and of the local network. They are on
+    /// regtest and not elsewhere, unless told otherwise. Peers that are named are dialled in any case.
+    ///
+    /// # Security
+    /// On a public network, strangers could otherwise have the node knock at machines behind its own firewall.
+    #[must_use]
+    pub const fn private_addresses(mut self, are_admitted: bool) -> Self {
+        self.admits_private = Some(are_admitted);
         self
     }
 
@@ -106,7 +147,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Answers what peers ask by `service`; each connection works on a clone of its own.
+    /// Answers what peers ask by `service`; each connection works on a clone of its own. Without one, peers are answered from the
+    /// address book, and nothing else.
     ///
     /// Peers are told that the node serves the chain ([`Services::NODE_NETWORK`]), without which most do not stay;
     /// [`services`](Self::services) says otherwise.
@@ -120,9 +162,14 @@ impl<S> Builder<S> {
             network: self.network,
             peers: self.peers,
             targets: self.targets,
+            is_named_only: self.is_named_only,
             outbound: self.outbound,
+            ceiling: self.ceiling,
+            admits_private: self.admits_private,
+            dir: self.dir,
             proxy: self.proxy,
             service,
+            is_serving: true,
             services: Services::NODE_NETWORK,
             listen: self.listen,
             slots: self.slots,
@@ -212,128 +259,5 @@ impl<S> Builder<S> {
     pub const fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
-    }
-}
-
-impl<S: InboundService> Builder<S> {
-    /// Starts the node: binds its listeners, looks up its peers, and begins to dial and to accept.
-    ///
-    /// It waits for no peer: requests do, and [`Node::connected`].
-    ///
-    /// # Errors
-    /// [`StartError`]. Nothing has been spawned then.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime, or if the operating system has no randomness.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
-    pub async fn start(self) -> Result<Node, StartError> {
-        let mut config = self.node_config()?;
-        let slots = Slots::new(SlotLimits { outbound: self.outbound.saturating_add(MAX_DIALS), ..self.slots });
-        let rooms = Rooms::new(&self.slots, slots.clone());
-        let mut door = Door::new(slots.clone(), self.accept_rates);
-        if let Some(filter) = &self.filter {
-            door = door.with_filter(filter.clone());
-        }
-        let (listeners, listening) = bind(&self.listen, &door).await?;
-        let addresses = self.addresses().await?;
-        if addresses.is_empty() && listeners.is_empty() {
-            return Err(StartError::NoPeers);
-        }
-
-        let traffic = config.traffic.clone();
-        let (tasks, clock, seed) = (Tasks::new(), Clock::start(), config.seed);
-        let (gossip, heard) = mpsc::channel(GOSSIP_QUEUE);
-        config.gossip = Some(gossip);
-        let spawner = tasks.spawner();
-        let peers = Config { inbound: rooms.places(), ..self.config };
-        let set = PeerSet::spawn(peers, seed, Some(heard), clock, &spawner);
-        let handshake = Handshake::new(config, self.service, clock, spawner.clone());
-        for listener in listeners {
-            tasks.spawn(take_in(listener, rooms.clone(), handshake.clone(), set.clone(), spawner.stop()));
-        }
-        if !addresses.is_empty() {
-            let mut connector =
-                self.proxy.map_or_else(Connector::direct, Connector::proxied).with_traffic(traffic.clone());
-            if let Some(local) = self.dial_from {
-                connector = connector.dialing_from(local);
-            }
-            let plan = Upkeep::new(addresses, self.outbound, seed);
-            set.keep_connected(plan, Dialer::new(connector, handshake, slots), clock, &spawner);
-        }
-        Ok(Node::new(set, traffic, listening, door, tasks))
-    }
-
-    fn node_config(&self) -> Result<NodeConfig, StartError> {
-        let mut config = NodeConfig::new(self.network);
-        if let Some(program) = &self.user_agent {
-            config.session.user_agent = extend(&config.session.user_agent, program)?;
-        }
-        config.session.services = self.services;
-        config.session.relay = self.relay;
-        config.standing.clone_from(&self.standing);
-        Ok(config)
-    }
-
-    /// Returns whom to dial: who was named, or whom the seeds name.
-    async fn addresses(&self) -> Result<Vec<PeerAddr>, StartError> {
-        if self.outbound == 0 {
-            return Ok(Vec::new());
-        }
-        let (network, is_proxied) = (self.network, self.proxy.is_some());
-        if self.peers.is_empty() && self.targets.is_empty() {
-            let found = if is_proxied { Vec::new() } else { addresses::seeds(network).await? };
-            return Ok(found.into_iter().map(PeerAddr::from).collect());
-        }
-        if !is_proxied && let Some(hidden) = addresses::hidden(&self.peers) {
-            return Err(StartError::NeedsProxy(hidden));
-        }
-        let mut all = self.peers.clone();
-        match addresses::named(network, &self.targets, is_proxied).await {
-            Ok(named) => all.extend(named.into_iter().map(PeerAddr::from)),
-            // The other peers are enough to begin with.
-            Err(StartError::Resolve(_)) if !all.is_empty() => {}
-            Err(error) => return Err(error),
-        }
-        Ok(all)
-    }
-}
-
-/// Listens on every address, or on none.
-async fn bind(addresses: &[SocketAddr], door: &Door) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
-    let (mut listeners, mut listening) = (Vec::new(), Vec::new());
-    for &address in addresses {
-        let failed = |source| StartError::Listen { address, source };
-        let listener = Listener::bind(address, door.clone()).await.map_err(failed)?;
-        listening.push(listener.local_addr().map_err(failed)?);
-        listeners.push(listener);
-    }
-    Ok((listeners, listening))
-}
-
-/// Appends the program's name and version to ours.
-fn extend(ours: &UserAgent, program: &str) -> Result<UserAgent, StartError> {
-    let refused = || StartError::UserAgent(program.to_owned());
-    let is_legal = |byte: u8| byte != b'/' && (byte == b' ' || byte.is_ascii_graphic());
-    if program.is_empty() || !program.bytes().all(is_legal) {
-        return Err(refused());
-    }
-    let all = [ours.as_bytes(), program.as_bytes(), b"/"].concat();
-    UserAgent::new(all).map_err(|_| refused())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_is_named_behind_the_library() {
-        let ours = UserAgent::new(*b"/Savanna:1.0/").unwrap();
-        assert_eq!(extend(&ours, "Wallet:2.0(test)").unwrap().as_bytes(), b"/Savanna:1.0/Wallet:2.0(test)/");
-        for refused in ["", "a/b", "a\nb", "h\u{e9}", &"x".repeat(243)] {
-            assert!(matches!(extend(&ours, refused), Err(StartError::UserAgent(text)) if text == refused));
-        }
-        assert!(extend(&ours, &"x".repeat(242)).is_ok());
     }
 }

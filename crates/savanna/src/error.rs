@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use savanna_net::{ResolveError, Target};
+use savanna_store::PeerStoreError;
 use savanna_wire::PeerAddr;
 
 /// Why a node does not start. Nothing runs then, and no socket is left open.
@@ -26,6 +27,12 @@ pub enum StartError {
     /// A peer on an overlay network was named, and there is no proxy into it.
     #[error("{0} can only be reached through a proxy")]
     NeedsProxy(PeerAddr),
+    /// The address book cannot be opened.
+    #[error(transparent)]
+    Store(#[from] PeerStoreError),
+    /// The runtime is being shut down.
+    #[error("the runtime is being shut down")]
+    Stopped,
     /// An address cannot be listened on.
     #[error("{address} cannot be listened on: {source}")]
     Listen {

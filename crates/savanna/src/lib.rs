@@ -22,8 +22,9 @@
 //! }
 //! ```
 //!
-//! The peers are found by the network's DNS seeds. [`Builder::peer`] and [`Builder::peer_named`] name others; on regtest there
-//! are no seeds, so somebody has to be named:
+//! The first peers are found by the network's DNS seeds, the others by way of those. [`Builder::dir`] remembers them for the next
+//! time. [`Builder::peer`] and [`Builder::peer_named`] name peers to begin with; on regtest there are no seeds, so somebody has to
+//! be named:
 //!
 //! ```no_run
 //! # use savanna::{Network, Node};
@@ -99,19 +100,22 @@
 //!
 //! # Features
 //!
-//! `sync` adds `sync` and `store`: fetching the whole chain, checked by what [`chain`] has, and keeping it on disk. It is off
-//! by default, because it brings a database.
+//! `sync` adds `sync`, and the archive to [`store`]: fetching the whole chain, checked by what [`chain`] has, and keeping it on
+//! disk. It is off by default, because it brings a second database.
 
 mod addresses;
+mod answers;
 mod builder;
 mod error;
+mod keep;
 mod listen;
 mod node;
+mod start;
 
+pub use savanna_book as book;
 pub use savanna_chain as chain;
 pub use savanna_net as net;
 pub use savanna_peer as peer;
-#[cfg(feature = "sync")]
 pub use savanna_store as store;
 #[cfg(feature = "sync")]
 pub use savanna_sync as sync;
@@ -127,14 +131,14 @@ pub use savanna_peer::{
     RequestKind, Response, Timer,
 };
 pub use savanna_peerset::{
-    Answer, BlockStream, CallOutcome, Config, Distinct, Event, Events, Fetched, MAX_HASHES, PeerCounts, PeerSet,
-    RequestCounts, RequestError, ResponseFuture,
+    Answer, BlockStream, CallOutcome, Config, DiscoveryCounts, Distinct, Event, Events, Fetched, Learned, MAX_HASHES,
+    PeerCounts, PeerSet, Purpose, RequestCounts, RequestError, ResponseFuture, SharedBook,
 };
 pub use savanna_wire::{
     Block, BlockHash, BlockHeader, Network, PeerAddr, Services, Transaction, TransactionId, TxId, UserAgent,
 };
 
-pub use builder::{Builder, DEFAULT_OUTBOUND};
+pub use builder::{Builder, DEFAULT_CEILING, DEFAULT_OUTBOUND};
 pub use error::StartError;
 pub use node::Node;
 

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tower::Service;
 
 use savanna_net::{Arrivals, Door, Nil, Tasks, Traffic};
 use savanna_peer::{Request, Response};
-use savanna_peerset::{Events, PeerCounts, PeerSet, RequestCounts, ResponseFuture};
+use savanna_peerset::{
+    Discovery, DiscoveryCounts, Events, PeerCounts, PeerSet, RequestCounts, ResponseFuture, SharedBook,
+};
 use savanna_wire::Network;
 
 use crate::Builder;
@@ -22,6 +25,8 @@ pub struct Node {
     traffic: Traffic,
     listening: Vec<SocketAddr>,
     door: Door,
+    book: SharedBook,
+    discovery: Discovery,
     tasks: Tasks,
 }
 
@@ -37,9 +42,11 @@ impl Node {
         traffic: Traffic,
         listening: Vec<SocketAddr>,
         door: Door,
+        book: SharedBook,
+        discovery: Discovery,
         tasks: Tasks,
     ) -> Self {
-        Self { set, traffic, listening, door, tasks }
+        Self { set, traffic, listening, door, book, discovery, tasks }
     }
 
     /// Asks the network. Without a peer yet, the request waits for one, at most until its deadline.
@@ -85,6 +92,20 @@ impl Node {
     #[must_use]
     pub const fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// Returns the address book: what it knows can be read, and bans and addresses added.
+    ///
+    /// A ban keeps out who dials us and keeps us from dialling; connections that are there it leaves alone.
+    #[must_use]
+    pub const fn book(&self) -> &SharedBook {
+        &self.book
+    }
+
+    /// Returns how peers are found and kept, as it changes.
+    #[must_use]
+    pub fn discovery(&self) -> watch::Receiver<DiscoveryCounts> {
+        self.discovery.counts()
     }
 
     /// Listens to what happens from here on: peers that come and go, and what they tell unasked.

@@ -63,7 +63,7 @@ impl Book {
     pub fn poll_test(&mut self, now: UnixTime) -> Option<PeerAddr> {
         while let Some(trial) = self.trials.next(now) {
             let (challenger, slot) = (trial.challenger, trial.slot);
-            let waiting = self.tables.find(challenger).filter(|id| self.tables.get(*id).is_some_and(|e| !e.is_tried));
+            let waiting = self.tables.find_answering(challenger);
             let incumbent = self.tables.tried.at(slot).and_then(|id| self.tables.get(id));
             match (waiting, incumbent) {
                 (Some(_), Some(incumbent)) if !answered_lately(incumbent, now) => {

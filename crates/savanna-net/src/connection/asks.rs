@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -24,7 +25,8 @@ pub(super) struct Asks {
 /// A request that was put to the session.
 struct Asked {
     kind: RequestKind,
-    since: Instant,
+    /// When, on the scale of [`Now::monotonic`].
+    since: Duration,
     reply: oneshot::Sender<Result<Response, RequestError>>,
 }
 
@@ -43,7 +45,7 @@ impl Asks {
     /// Takes requests off the queue, as long as not too many wait.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Taken {
         let mut taken = Taken { count: 0, nobody_left: false };
-        while self.waiting.len() < MAX_WAITING {
+        while self.has_room() {
             match self.queue.poll_recv(cx) {
                 Poll::Ready(Some(ask)) => {
                     taken.count += 1;
@@ -59,12 +61,16 @@ impl Asks {
         taken
     }
 
+    /// Returns whether a request that comes now may be taken off the queue.
+    pub(super) const fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
+    }
+
     /// Puts to the session what waits, as far as it takes it, oldest first in each kind.
     pub(super) fn put(&mut self, session: &mut Session, now: Now) {
         if self.waiting.is_empty() {
             return;
         }
-        let since = Instant::now();
         let mut busy: Vec<RequestKind> = Vec::new();
         let mut still_waiting = Vec::new();
         for ask in self.waiting.drain(..) {
@@ -76,10 +82,10 @@ impl Asks {
                 still_waiting.push(ask);
                 continue;
             }
-            match session.request(ask.request.clone(), now) {
+            match session.request(&ask.request, now) {
                 Ok(id) => {
                     tracing::trace!(kind = kind.label(), "asking");
-                    self.asked.insert(id, Asked { kind, since, reply: ask.reply });
+                    self.asked.insert(id, Asked { kind, since: now.monotonic, reply: ask.reply });
                 }
                 Err(_) => {
                     busy.push(kind);
@@ -87,7 +93,7 @@ impl Asks {
                 }
             }
         }
-        self.waiting = still_waiting;
+        self.waiting.append(&mut still_waiting);
     }
 
     /// Gives an answer to whom it is for, and returns what had been asked and when.
@@ -95,7 +101,7 @@ impl Asks {
         &mut self,
         id: RequestId,
         result: Result<Response, RequestError>,
-    ) -> Option<(RequestKind, Instant)> {
+    ) -> Option<(RequestKind, Duration)> {
         let Asked { kind, since, reply } = self.asked.remove(&id)?;
         // The future may have been dropped a moment ago.
         let _ = reply.send(result);
@@ -138,8 +144,6 @@ impl Asks {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use savanna_peer::Request;
 
     use super::*;

@@ -1,11 +1,12 @@
 //! The read buffer.
 
 use std::io;
-use std::pin::pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, ReadBuf};
 
 use crate::transport::Transport;
 
@@ -43,10 +44,14 @@ impl Input {
 
     /// Reads once; zero bytes are the end.
     pub(super) fn poll_fill<T: Transport>(&mut self, stream: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.bytes.reserve(self.room.max(self.bytes.len()));
-        let spare = self.bytes.capacity() - self.bytes.len();
-        // The future holds nothing between polls, so a new one each time is the same one.
-        let read = pin!(stream.read_buf(&mut self.bytes)).poll(cx);
+        let (spare, read) = if self.bytes.is_empty() && self.room == LEAST {
+            (LEAST, self.poll_little(stream, cx))
+        } else {
+            self.bytes.reserve(self.room.max(self.bytes.len()));
+            let spare = self.bytes.capacity() - self.bytes.len();
+            // The future holds nothing between polls, so a new one each time is the same one.
+            (spare, pin!(stream.read_buf(&mut self.bytes)).poll(cx))
+        };
         if read.is_pending() {
             self.room = LEAST;
             if self.bytes.is_empty() {
@@ -61,6 +66,15 @@ impl Input {
             self.room = (self.room / 2).max(LEAST);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Reads by way of the stack: most reads of a quiet connection find nothing or a small message, and need no buffer.
+    fn poll_little<T: Transport>(&mut self, stream: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); LEAST];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+        self.bytes.extend_from_slice(room.filled());
+        Poll::Ready(Ok(room.filled().len()))
     }
 }
 

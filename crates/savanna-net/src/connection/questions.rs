@@ -72,6 +72,9 @@ impl<S: InboundService> Questions<S> {
 
     /// Returns the next answer, or `None` when there is no question.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(InboundId, Response), Shed>>> {
+        if self.open.is_empty() {
+            return Poll::Ready(None);
+        }
         Pin::new(&mut self.open).poll_next(cx)
     }
 }

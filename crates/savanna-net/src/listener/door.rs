@@ -22,7 +22,9 @@ impl InboundFilter {
         Self(Arc::new(is_barred))
     }
 
-    fn bars(&self, ip: IpAddr) -> bool {
+    /// Returns whether the filter keeps an address out.
+    #[must_use]
+    pub fn bars(&self, ip: IpAddr) -> bool {
         (self.0)(ip.to_canonical())
     }
 }

@@ -12,7 +12,7 @@ use savanna_wire::{
     Block, BlockHash, BlockHeader, Decoded, Decoder, Magic, MerkleRoot, Message, ProtocolVersion, Services, Solution,
     UserAgent, Version, VersionAddr,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 use tower::Service;
 
@@ -124,14 +124,14 @@ pub(crate) fn block(length: u32) -> Block {
 }
 
 /// A peer that does exactly what it is told.
-pub(crate) struct Puppet {
-    pub(crate) stream: DuplexStream,
+pub(crate) struct Puppet<T = DuplexStream> {
+    pub(crate) stream: T,
     decoder: Decoder,
     buffer: BytesMut,
 }
 
-impl Puppet {
-    pub(crate) fn new(stream: DuplexStream) -> Self {
+impl<T: AsyncRead + AsyncWrite + Unpin> Puppet<T> {
+    pub(crate) fn new(stream: T) -> Self {
         let mut decoder = Decoder::new(MAGIC);
         decoder.complete_handshake(ProtocolVersion::WTX);
         Self { stream, decoder, buffer: BytesMut::new() }

@@ -91,24 +91,24 @@ impl Requests {
     }
 
     /// Asks the peer something.
-    pub(crate) fn begin(&mut self, request: Request, line: &mut Line<'_>) -> Result<RequestId, Busy> {
+    pub(crate) fn begin(&mut self, request: &Request, line: &mut Line<'_>) -> Result<RequestId, Busy> {
         let kind = request.kind();
-        if let Some(error) = too_long(&request) {
+        if let Some(error) = too_long(request) {
             return Ok(self.end(Err(error)));
         }
-        let (question, wants) = match request {
+        let (question, wants) = match *request {
             Request::Ping => (None, Wants::Pong { sent: line.now }),
             Request::Peers => (Some(Message::GetAddr), Wants::Peers { one: None, is_past_fence: false }),
             Request::MempoolIds => (Some(Message::Mempool), Wants::TransactionIds),
-            Request::FindBlocks { locator, stop } => {
+            Request::FindBlocks { ref locator, stop } => {
                 let question = Message::GetBlocks(wire_locator(locator, stop, line.negotiated));
                 (Some(question), Wants::BlockHashes { stop, held: None })
             }
-            Request::FindHeaders { locator, stop } => {
+            Request::FindHeaders { ref locator, stop } => {
                 (Some(Message::GetHeaders(wire_locator(locator, stop, line.negotiated))), Wants::Headers)
             }
-            Request::Blocks(hashes) => return self.fetch_blocks(hashes, line),
-            Request::Transactions(ids) => return self.fetch_transactions(ids, line),
+            Request::Blocks(ref hashes) => return self.fetch_blocks(hashes, line),
+            Request::Transactions(ref ids) => return self.fetch_transactions(ids, line),
             Request::PushTransaction(_)
             | Request::AdvertiseTransactions(_)
             | Request::AdvertiseBlock(_)
@@ -127,7 +127,7 @@ impl Requests {
         Ok(id)
     }
 
-    fn fetch_blocks(&mut self, hashes: Vec<BlockHash>, line: &mut Line<'_>) -> Result<RequestId, Busy> {
+    fn fetch_blocks(&mut self, hashes: &[BlockHash], line: &mut Line<'_>) -> Result<RequestId, Busy> {
         let hashes = unique(hashes);
         let (wanted, expected) = (self.blocks.wanted(), self.blocks.expected());
         if wanted + hashes.len() > MAX_WANTED_BLOCKS || expected + hashes.len() > 2 * MAX_WANTED_BLOCKS {
@@ -145,7 +145,7 @@ impl Requests {
         Ok(id)
     }
 
-    fn fetch_transactions(&mut self, ids: Vec<TransactionId>, line: &mut Line<'_>) -> Result<RequestId, Busy> {
+    fn fetch_transactions(&mut self, ids: &[TransactionId], line: &mut Line<'_>) -> Result<RequestId, Busy> {
         let can_ask = |id: &TransactionId| is_askable(*id, line.negotiated);
         let (askable, lacking): (Vec<_>, Vec<_>) = unique(ids).into_iter().partition(can_ask);
         let (wanted, expected) = (self.transactions.wanted(), self.transactions.expected());
@@ -176,6 +176,11 @@ impl Requests {
     pub(crate) fn asked(&self) -> Asked {
         let messages = self.blocks.expected().div_ceil(MAX_GETDATA_BLOCKS);
         Asked { order: self.next_order, block_messages: u32::try_from(messages).unwrap_or(u32::MAX) }
+    }
+
+    /// Returns whether the peer has yet to answer anything.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        !self.fences.is_empty() || self.blocks.expected() > 0 || self.transactions.expected() > 0
     }
 
     /// Takes a `pong`; returns whether it answers a fence or a ping of ours.
@@ -320,14 +325,14 @@ pub(crate) fn is_askable(id: TransactionId, negotiated: ProtocolVersion) -> bool
     }
 }
 
-fn wire_locator(hashes: Vec<BlockHash>, stop: Option<BlockHash>, version: ProtocolVersion) -> Locator {
-    Locator { version, hashes: Bounded::truncated(hashes), stop: stop.unwrap_or(BlockHash::ZERO) }
+fn wire_locator(hashes: &[BlockHash], stop: Option<BlockHash>, version: ProtocolVersion) -> Locator {
+    Locator { version, hashes: Bounded::truncated(hashes.to_vec()), stop: stop.unwrap_or(BlockHash::ZERO) }
 }
 
 /// Leaves the first of equal elements, in the order given.
-fn unique<T: Ord + Copy>(elements: Vec<T>) -> Vec<T> {
+fn unique<T: Ord + Copy>(elements: &[T]) -> Vec<T> {
     let mut seen = BTreeSet::new();
-    elements.into_iter().filter(|element| seen.insert(*element)).collect()
+    elements.iter().copied().filter(|element| seen.insert(*element)).collect()
 }
 
 fn too_long(request: &Request) -> Option<RequestError> {

@@ -180,11 +180,11 @@ impl Session {
     ///
     /// # Errors
     /// [`Busy`] if the session takes no request of this kind at the moment: nothing was sent.
-    pub fn request(&mut self, request: Request, now: Now) -> Result<RequestId, Busy> {
+    pub fn request(&mut self, request: &Request, now: Now) -> Result<RequestId, Busy> {
         self.tick(now);
         let kind = request.kind();
         let Some(negotiated) = self.info().map(|info| info.negotiated) else { return Err(Busy(kind)) };
-        let statement = gossip::statement(&request, negotiated);
+        let statement = gossip::statement(request, negotiated);
         if self.is_closed || (statement.is_some() && self.outbox.is_above_mark()) {
             return Err(Busy(kind));
         }
@@ -250,9 +250,9 @@ impl Session {
 
     /// Returns the next bytes for the peer. To be asked only when they can be written.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        let piece = self.outbox.take();
+        let piece = self.outbox.take()?;
         self.pump();
-        piece
+        Some(piece)
     }
 
     /// Returns the next event.
@@ -293,6 +293,13 @@ impl Session {
     #[must_use]
     pub const fn info(&self) -> Option<&PeerInfo> {
         self.phase.info()
+    }
+
+    /// Returns whether the peer is known to have something to send: its part of the handshake, the rest of a frame, or an
+    /// answer. Waiting for its bytes costs time only then.
+    #[must_use]
+    pub fn awaits_bytes(&self) -> bool {
+        self.shakes_hands() || self.frame_began.is_some() || self.requests.awaits_answers()
     }
 
     /// Returns whether the session has ended.

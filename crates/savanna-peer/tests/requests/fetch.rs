@@ -123,7 +123,7 @@ fn a_later_fence_forgets_what_was_given_up_before_it() {
         let id = puppet.ask(Request::Blocks(hashes(numbers)));
         puppet.session.cancel(id);
     }
-    assert!(puppet.session.request(Request::Blocks(hashes(0..1)), puppet.now).is_err());
+    assert!(puppet.session.request(&Request::Blocks(hashes(0..1)), puppet.now).is_err());
     let (_, fences) = questions(&mut puppet);
     puppet.say(&Message::Pong(*fences.last().unwrap()));
     puppet.ask(Request::Blocks(hashes(0..48)));

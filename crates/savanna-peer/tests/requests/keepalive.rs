@@ -71,7 +71,7 @@ fn a_heartbeat_that_comes_back_forgets_nothing_that_was_asked_after_it() {
         let id = puppet.ask(Request::Blocks(hashes(numbers)));
         puppet.session.cancel(id);
     }
-    let is_busy = |puppet: &mut Puppet| puppet.session.request(Request::Blocks(hashes(0..1)), puppet.now).is_err();
+    let is_busy = |puppet: &mut Puppet| puppet.session.request(&Request::Blocks(hashes(0..1)), puppet.now).is_err();
     assert!(is_busy(&mut puppet));
     let (_, fences) = questions(&mut puppet);
     puppet.say(&Message::Pong(beats[0]));

@@ -146,13 +146,13 @@ fn in_flight_limits_are_kept_and_freed() {
     let mut puppet = ready();
     puppet.ask(Request::Blocks(hashes(0..48)));
     let last = puppet.ask(Request::Blocks(hashes(48..64)));
-    let busy = puppet.session.request(Request::Blocks(hashes(64..65)), puppet.now).unwrap_err();
+    let busy = puppet.session.request(&Request::Blocks(hashes(64..65)), puppet.now).unwrap_err();
     assert_eq!(busy.0, RequestKind::Blocks);
     let pings: Vec<_> = (0..8).map(|_| puppet.ask(Request::Ping)).collect();
-    assert_eq!(puppet.session.request(Request::Ping, puppet.now).unwrap_err().0, RequestKind::Ping);
+    assert_eq!(puppet.session.request(&Request::Ping, puppet.now).unwrap_err().0, RequestKind::Ping);
     for request in [Request::Peers, find_blocks(), find_headers(), Request::MempoolIds] {
         puppet.ask(request.clone());
-        assert_eq!(puppet.session.request(request.clone(), puppet.now).unwrap_err().0, request.kind());
+        assert_eq!(puppet.session.request(&request, puppet.now).unwrap_err().0, request.kind());
     }
     puppet.session.cancel(last);
     puppet.session.cancel(pings[0]);
@@ -187,7 +187,7 @@ fn nothing_is_told_to_a_peer_that_does_not_read() {
     let large = savanna_wire::Transaction::new(vec![0; 1_900_000].into()).unwrap();
     puppet.ask(Request::PushTransaction(large));
     let news = Request::AdvertiseBlock(header(1).hash());
-    let busy = puppet.session.request(news.clone(), puppet.now).unwrap_err();
+    let busy = puppet.session.request(&news, puppet.now).unwrap_err();
     assert_eq!(busy.0, RequestKind::AdvertiseBlock);
     puppet.hear();
     puppet.ask(news);

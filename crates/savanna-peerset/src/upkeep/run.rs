@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use tower::Service;
 
 use savanna_book::{Book, Config};
@@ -69,6 +69,7 @@ impl PeerSet {
             ends: FuturesUnordered::new(),
             asks: FuturesUnordered::new(),
             asking: None,
+            meeting: None,
             held: BTreeMap::new(),
             addresses: BTreeMap::new(),
             counts: self.peers(),
@@ -101,6 +102,8 @@ struct Keeper<D, P> {
     /// Peers that are being asked for addresses.
     asks: FuturesUnordered<BoxFuture<'static, (PeerAddr, Vec<AddrV2>)>>,
     asking: Option<BoxFuture<'static, Vec<SeedAnswer>>>,
+    /// A peer that is being met again.
+    meeting: Option<BoxFuture<'static, (PeerAddr, Vec<AddrV2>)>>,
     /// The connections that we dialled.
     held: BTreeMap<PeerAddr, Held<P>>,
     addresses: BTreeMap<PeerId, PeerAddr>,
@@ -119,6 +122,7 @@ enum Happening<P> {
     Dialed(PeerAddr, Result<P, DialFailure>),
     Ended(PeerAddr, CloseReason),
     Answered(PeerAddr, Vec<AddrV2>),
+    Met(PeerAddr, Vec<AddrV2>),
     Seeded(Vec<SeedAnswer>),
     Counted(PeerCounts),
     Heard(Event),
@@ -155,6 +159,11 @@ where
                     self.end(address, &reason.into());
                 }
                 Happening::Answered(address, addresses) => self.learn(address, &addresses),
+                Happening::Met(address, addresses) => {
+                    let now = self.clock.now();
+                    let learned = self.book.with(|book| self.plan.handle_met(address, &addresses, book, now));
+                    self.discovery.note_answer(learned);
+                }
                 Happening::Seeded(answers) => {
                     let now = self.clock.now();
                     let learned = self.book.with(|book| self.plan.handle_seeds(&answers, book, now));
@@ -180,6 +189,15 @@ where
                     held.peer.close(CloseReason::Local(LocalReason::Evicted));
                 }
             }
+            Action::Meet(address) => {
+                let dialing = self.dial.call(address);
+                self.meeting = Some(Box::pin(async move {
+                    let Ok(peer) = dialing.await else { return (address, Vec::new()) };
+                    let addresses = addresses_of(&peer).await;
+                    peer.close(CloseReason::Local(LocalReason::Unused));
+                    (address, addresses)
+                }));
+            }
             Action::AskSeeds => {
                 tracing::debug!("asking the seeds");
                 self.asking = Some(self.seeds.ask());
@@ -202,12 +220,8 @@ where
         };
         self.held.insert(address, Held { peer: Arc::clone(&peer), is_leaving: !stays });
         if asks {
-            let answer = peer.ask(Request::Peers);
-            self.asks.push(Box::pin(async move {
-                let answer = timeout(ADDRESSES_WITHIN, answer).await;
-                let addresses = if let Ok(Ok(Response::Peers(addresses))) = answer { addresses } else { Vec::new() };
-                (address, addresses)
-            }));
+            let asked = Arc::clone(&peer);
+            self.asks.push(Box::pin(async move { (address, addresses_of(&*asked).await) }));
         } else if !stays {
             peer.close(CloseReason::Local(LocalReason::Unused));
         }
@@ -259,6 +273,9 @@ where
             if let Poll::Ready(Some((address, addresses))) = self.asks.poll_next_unpin(cx) {
                 return Poll::Ready(Happening::Answered(address, addresses));
             }
+            if let Some((address, addresses)) = poll_option(&mut self.meeting, cx) {
+                return Poll::Ready(Happening::Met(address, addresses));
+            }
             if let Some(answers) = poll_option(&mut self.asking, cx) {
                 return Poll::Ready(Happening::Seeded(answers));
             }
@@ -269,9 +286,17 @@ where
             if let Poll::Ready(event) = heard.as_mut().poll(cx) {
                 return Poll::Ready(event.map_or(Happening::Over, Happening::Heard));
             }
-            poll_sleep(rested.as_mut(), cx).map(|()| Happening::Rested)
+            rested.as_mut().poll(cx).map(|()| Happening::Rested)
         })
         .await
+    }
+}
+
+/// Asks a peer for the addresses that it knows.
+async fn addresses_of<P: Peer>(peer: &P) -> Vec<AddrV2> {
+    match timeout(ADDRESSES_WITHIN, peer.ask(Request::Peers)).await {
+        Ok(Ok(Response::Peers(addresses))) => addresses,
+        Ok(Ok(_) | Err(_)) | Err(_) => Vec::new(),
     }
 }
 
@@ -279,8 +304,4 @@ fn poll_option<T>(waiting: &mut Option<BoxFuture<'static, T>>, cx: &mut Context<
     let Poll::Ready(done) = waiting.as_mut()?.as_mut().poll(cx) else { return None };
     *waiting = None;
     Some(done)
-}
-
-fn poll_sleep(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
-    sleep.poll(cx)
 }

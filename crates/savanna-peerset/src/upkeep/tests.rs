@@ -84,7 +84,7 @@ impl World {
             match action {
                 Action::Dial(address, purpose) => dials.push((address, purpose)),
                 Action::LetGo(address) => self.end(address, &CloseReason::Local(LocalReason::Evicted).into()),
-                Action::AskSeeds => {}
+                Action::Meet(_) | Action::AskSeeds => {}
             }
         }
         dials

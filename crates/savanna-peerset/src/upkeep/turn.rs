@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rand_chacha::rand_core::Rng;
+
 use savanna_book::{Book, Netgroup, Standing, UnixTime, Wanted};
 use savanna_peer::Now;
 use savanna_wire::PeerAddr;
@@ -37,6 +39,9 @@ impl Upkeep {
             }
             return Some(Action::Dial(address, purpose));
         }
+        if let Some(address) = self.meet(time) {
+            return Some(Action::Meet(address));
+        }
         let asks = self.may_ask_seeds() && self.seeding.begin(self.is_dry(time), time);
         asks.then_some(Action::AskSeeds)
     }
@@ -49,7 +54,8 @@ impl Upkeep {
         let time = now.monotonic;
         let trial = self.trial().map(|(_, link)| link.since + EXTRA_TRIAL);
         let seeds = self.may_ask_seeds().then(|| self.seeding.next(self.is_dry(time))).flatten();
-        let others = [self.demand.next(), trial, seeds, self.next_named(time), self.next_offer(time)];
+        let meeting = self.meeting.next();
+        let others = [self.demand.next(), trial, seeds, meeting, self.next_named(time), self.next_offer(time)];
         let next = others.into_iter().flatten().filter(|when| *when > time).min();
         let look = self.looked + LOOK_EVERY;
         next.map_or(look, |next| next.min(look))
@@ -137,6 +143,19 @@ impl Upkeep {
         let addresses = self.unwanted(time);
         let wanted = Wanted { families: self.policy.families, addresses: &addresses, ..Wanted::default() };
         book.feeler(&wanted, unix).map(|address| (address, Purpose::Feeler))
+    }
+
+    /// Chooses whom to meet again, if nobody else is left.
+    fn meet(&mut self, now: Duration) -> Option<PeerAddr> {
+        let is_hungry = self.policy.uses_book && self.lacking() > 0 && self.links.dialing() == 0 && self.is_dry(now);
+        self.meeting.observe(is_hungry && self.connected() > 0, now);
+        if self.meeting.next()? > now {
+            return None;
+        }
+        let peers: Vec<_> = self.links.staying().map(|(address, _)| address).collect();
+        let chosen = *peers.get(self.rng.next_u32() as usize % peers.len().max(1))?;
+        self.meeting.begin();
+        Some(chosen)
     }
 
     /// Has the book choose a peer: nobody who is in use or rests, and nobody from a network that is in use.

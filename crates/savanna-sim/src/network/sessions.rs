@@ -93,7 +93,7 @@ impl Sessions {
     /// [`Busy`] as the session says it, and if there is no such peer.
     pub fn request(&mut self, id: ConnectionId, request: Request, host: &mut Host<'_>) -> Result<RequestId, Busy> {
         let kind = request.kind();
-        let asked = self.live.get_mut(&id).map(|live| live.session.request(request, host.now()));
+        let asked = self.live.get_mut(&id).map(|live| live.session.request(&request, host.now()));
         self.drive(id, host);
         asked.unwrap_or(Err(Busy(kind)))
     }

@@ -42,6 +42,17 @@ fn adversary_16_asking_often_shows_no_more_of_the_book() {
 }
 
 #[test]
+fn what_a_new_node_tells_is_soon_told_anew() {
+    let mut book = filled(10);
+    let first = book.answer(Family::V4, NOW).to_vec();
+    for number in 10..1000 {
+        book.add(heard(numbered(number), NOW), Source::Config, NOW);
+    }
+    assert_eq!(book.answer(Family::V4, NOW.plus(29)), first);
+    assert!(book.answer(Family::V4, NOW.plus(30)).len() > 400);
+}
+
+#[test]
 fn times_are_rounded_down_and_what_was_not_seen_lately_is_not_told() {
     let mut book = book();
     let (fresh, old, seed) = (numbered(1), numbered(2), numbered(3));

@@ -89,6 +89,14 @@ impl World {
 
     fn run(&mut self, op: Op) {
         let now = self.now;
+        if let Op::Hear { address, .. }
+        | Op::Attempt { address }
+        | Op::Succeed { address }
+        | Op::Fail { address, .. }
+        | Op::Own { address } = op
+        {
+            self.forget_if_gone(address_of(address));
+        }
         match op {
             Op::Hear { address, teller, age } => self.hear(address_of(address), teller, age),
             Op::Attempt { address } => {
@@ -117,6 +125,13 @@ impl World {
             Op::Answer => self.answer(),
             Op::Wait { seconds } => self.now = now.plus(seconds),
             Op::Restart => self.restart(),
+        }
+    }
+
+    /// Notes that others took the places of an address: it had none but in `new`.
+    fn forget_if_gone(&mut self, address: PeerAddr) {
+        if self.book.tables.find(address).is_none() && self.model.known.remove(&address).is_some() {
+            assert!(!self.is_incumbent(address), "{address} left tried");
         }
     }
 
@@ -240,14 +255,10 @@ impl World {
     /// Compares the book with the model, and both with what holds by construction.
     fn check(&mut self) {
         self.book.tables.check();
-        // Who is gone had no place but in `new`.
-        let book = &self.book;
-        let tried = &self.model.tried;
-        self.model.known.retain(|address, _| {
-            let is_there = book.record(*address).is_some();
-            assert!(is_there || tried.values().all(|other| other != address), "{address} left tried");
-            is_there
-        });
+        for address in self.model.known.keys().copied().collect::<Vec<_>>() {
+            self.forget_if_gone(address);
+        }
+        let (book, tried) = (&self.book, &self.model.tried);
         assert_eq!(book.counts().total() as usize, self.model.known.len());
         assert_eq!(book.counts().tried.total() as usize, tried.len());
         for (slot, address) in tried {

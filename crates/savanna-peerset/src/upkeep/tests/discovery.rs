@@ -186,3 +186,25 @@ fn a_peer_that_hangs_up_at_once_is_not_dialled_in_a_circle() {
     }
     assert!((3..=8).contains(&dials), "{dials}");
 }
+
+#[test]
+fn f11_who_knew_nobody_is_met_again_when_nobody_else_is_left() {
+    let mut world = World::knowing(Policy::local(4), 1, 17);
+    world.run(|_| true);
+    let mut met = Vec::new();
+    while met.len() < 8 {
+        world.pass(world.plan.poll_timeout(world.now) - world.now.monotonic);
+        if world.actions().contains(&Action::Meet(address(0))) {
+            met.push(world.now.monotonic);
+            let _ = world.plan.handle_met(address(0), &[], &mut world.book, world.now);
+        }
+    }
+    assert!(met[0] >= seconds(15) && met[0] <= seconds(40), "{met:?}");
+    assert!(met.windows(2).all(|pair| pair[1] - pair[0] >= seconds(30)), "{met:?}");
+    assert!(met[7] - met[6] >= seconds(600), "{met:?}");
+    // It knows somebody at last.
+    let told = AddrV2 { time: UnixTime::from(world.now.unix).0, services: Services::NODE_NETWORK, address: address(1) };
+    assert_eq!(world.plan.handle_met(address(0), &[told], &mut world.book, world.now).new, 1);
+    world.run(|_| true);
+    assert_eq!(world.plan.connected(), 2);
+}

@@ -1,0 +1,110 @@
+//! Nodes that find each other on loopback sockets, each at an address of its own.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use savanna::book::{Prefix, UnixTime};
+use savanna::tokio::time::timeout;
+use savanna::{Builder, Network, Nil, Node, PeerAddr, Request, Response, Services, tokio};
+
+const BOUND: Duration = Duration::from_secs(5);
+
+/// Longer than anything takes that is awaited here.
+async fn soon<T>(awaited: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(120), awaited).await.expect("it takes too long")
+}
+
+/// A node at an address of its own, which others may dial and are told of.
+fn node(number: u8) -> Builder {
+    let host = IpAddr::V4(Ipv4Addr::new(127, 0, 9, number));
+    let builder = Node::builder(Network::Regtest).services(Services::NODE_NETWORK).dial_from(host);
+    builder.listen(SocketAddr::new(host, 0))
+}
+
+fn known(node: &Node) -> usize {
+    node.book().with(|book| book.counts().total() as usize)
+}
+
+/// Waits until a node's counts say so.
+async fn until(node: &Node, is_true: impl Fn(&Node) -> bool) {
+    let mut changes = node.discovery();
+    let waited = timeout(Duration::from_secs(120), async {
+        while !is_true(node) {
+            let _ = timeout(Duration::from_millis(200), changes.changed()).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{:?} of {:?}: {:?}", node.counts(), node.listening(), node.discovery().borrow());
+}
+
+#[tokio::test]
+async fn f11_twelve_nodes_find_each_other_from_one_address() {
+    let first = node(1).outbound(6).start().await.unwrap();
+    let address = first.listening()[0];
+    let mut nodes = vec![first];
+    for number in 2..=12 {
+        nodes.push(node(number).peer(address).outbound(6).start().await.unwrap());
+    }
+    for node in &nodes {
+        until(node, |node| known(node) >= 6 && node.counts().total() >= 4).await;
+        // Nobody is dialled beyond the ceiling, but for one that is tried.
+        let links = node.discovery().borrow().links.clone();
+        assert!(links.values().sum::<usize>() <= 6 + 2 + 8, "{links:?}");
+        let ours: PeerAddr = node.listening()[0].into();
+        assert!(node.book().with(|book| book.record(ours).is_none()), "a node remembers itself as a peer");
+    }
+    // What is asked of a node is answered from its book.
+    let answer = soon(nodes[3].ask(Request::Ping)).await;
+    assert!(matches!(answer, Ok(Response::Pong(_))));
+    for node in nodes {
+        assert_eq!(soon(node.shutdown(BOUND)).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_keeps_to_the_named_learns_of_nobody() {
+    let (one, other) = (node(21).outbound(0).start().await.unwrap(), node(22));
+    let other = other.peer(one.listening()[0]).start().await.unwrap();
+    let closed = node(23).peer(other.listening()[0]).named_only().start().await.unwrap();
+    soon(closed.connected(1)).await;
+    until(&other, |other| known(other) >= 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((known(&closed), closed.counts().total()), (0, 1));
+}
+
+#[tokio::test]
+async fn the_address_book_is_there_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = node(31).outbound(0).start().await.unwrap();
+    let address: PeerAddr = other.listening()[0].into();
+    let banned = Prefix::of("127.0.9.77".parse::<IpAddr>().unwrap().into());
+    let node_of = || node(32).dir(dir.path());
+
+    let before = node_of().peer(address).start().await.unwrap();
+    until(&before, |node| node.book().with(|book| book.counts().tried.total() == 1)).await;
+    before.book().with(|book| book.penalties_mut().ban(banned, UnixTime(u32::MAX), UnixTime(1)).unwrap());
+    assert_eq!(soon(before.shutdown(BOUND)).await, 0);
+
+    // Nobody is named: the book knows.
+    let after = node_of().start().await.unwrap();
+    soon(after.connected(1)).await;
+    assert_eq!(after.book().with(|book| book.penalties().bans().next()), Some((banned, UnixTime(u32::MAX))));
+}
+
+#[tokio::test]
+async fn adversary_24_who_is_banned_does_not_come_in() {
+    let ours = node(41).outbound(0).start().await.unwrap();
+    let address = ours.listening()[0];
+    let banned = Prefix::of("127.0.9.42".parse::<IpAddr>().unwrap().into());
+    ours.book().with(|book| book.penalties_mut().ban(banned, UnixTime(u32::MAX), UnixTime(1)).unwrap());
+    let enemy = node(42).serve(Nil).peer(address).start().await.unwrap();
+    let friend = node(43).serve(Nil).peer(address).start().await.unwrap();
+    soon(async { tokio::join!(friend.connected(1), ours.connected(1)) }).await;
+    soon(async {
+        while ours.arrivals().barred == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!((ours.counts().total(), enemy.counts().total()), (1, 0));
+}
