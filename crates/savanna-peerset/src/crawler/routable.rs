@@ -1,8 +1,7 @@
 //! Which addresses are worth a dial.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use savanna_wire::{Host, Network, PeerAddr};
+use savanna_book::Reach;
+use savanna_wire::{Network, PeerAddr};
 
 /// Ports of chains that share the magic, and of their RPC interfaces and Zcash's: whoever listens there is no peer.
 const FOREIGN_PORTS: [u16; 6] = [8033, 18033, 16125, 26125, 8232, 18232];
@@ -35,32 +34,12 @@ impl Scope {
         if address.port == 0 || FOREIGN_PORTS.contains(&address.port) {
             return false;
         }
-        match address.host {
-            Host::V4(ip) => is_host(ip.into()) && (self == Self::Private || is_public_v4(ip)),
-            Host::V6(ip) => is_host(ip.get().into()) && (self == Self::Private || is_public_v6(ip.get())),
-            Host::TorV3(_) | Host::I2p(_) | Host::Cjdns(_) => true,
+        match Reach::of(address.host) {
+            Reach::Public => true,
+            Reach::Private => self == Self::Private,
+            Reach::Nowhere => false,
         }
     }
-}
-
-/// Returns whether an address is for one host, private or not.
-fn is_host(ip: IpAddr) -> bool {
-    let is_broadcast =
-        matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240);
-    !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
-}
-
-const fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    let is_shared = a == 100 && b & 0xc0 == 64;
-    let is_benchmark = a == 198 && b & 0xfe == 18;
-    !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || is_shared || is_benchmark)
-}
-
-const fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, second, ..] = ip.segments();
-    // Global unicast without the part for documentation.
-    first & 0xe000 == 0x2000 && !(first == 0x2001 && second == 0x0db8)
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(crate) enum Habit {
     OnlyVersion,
     /// Pushes addresses as soon as it may, answers pings, and tells none when asked.
     Pushes,
+    /// Tells addresses seconds after it was asked, as zcashd does.
+    TellsLate,
 }
 
 /// Peers, and how often each was connected to.
@@ -163,8 +165,9 @@ async fn act(mut stream: TcpStream, habit: Habit, pushed: &[SocketAddr]) -> io::
             stream.read_u8().await?;
             return stream.write_all(&frames(&[Message::Version(version(170_190))])).await;
         }
-        Habit::Pushes => {}
+        Habit::Pushes | Habit::TellsLate => {}
     }
+    let mut asked = 0;
     let mut decoder = Decoder::new(Network::Regtest.magic());
     let mut buffer = BytesMut::new();
     loop {
@@ -172,10 +175,20 @@ async fn act(mut stream: TcpStream, habit: Habit, pushed: &[SocketAddr]) -> io::
             match decoded {
                 Decoded::Message(Message::Version(_)) => {
                     decoder.complete_handshake(ProtocolVersion(170_190));
-                    let entry = |address: &SocketAddr| AddrV1 { time: 0, services: Services::NONE, address: *address };
-                    let push = Message::Addr(Bounded::truncated(pushed.iter().map(entry).collect()));
-                    let said = [Message::Version(version(170_190)), Message::Verack, push];
+                    let mut said = vec![Message::Version(version(170_190)), Message::Verack];
+                    if habit == Habit::Pushes {
+                        said.push(addresses(pushed));
+                    } else if let Message::Version(version) = &mut said[0] {
+                        version.user_agent = UserAgent::new(*b"/MagicBean:6.2.0/").unwrap();
+                    }
                     stream.write_all(&frames(&said)).await?;
+                }
+                Decoded::Message(Message::GetAddr) if habit == Habit::TellsLate => {
+                    asked += 1;
+                    // Each further question comes when the one before has waited for two seconds.
+                    if asked == 3 {
+                        stream.write_all(&frames(&[addresses(pushed)])).await?;
+                    }
                 }
                 Decoded::Message(Message::Ping(nonce)) => stream.write_all(&frames(&[Message::Pong(nonce)])).await?,
                 Decoded::Message(_) | Decoded::Dropped { .. } => {}
@@ -185,6 +198,11 @@ async fn act(mut stream: TcpStream, habit: Habit, pushed: &[SocketAddr]) -> io::
             return Ok(());
         }
     }
+}
+
+fn addresses(told: &[SocketAddr]) -> Message {
+    let entry = |address: &SocketAddr| AddrV1 { time: 0, services: Services::NONE, address: *address };
+    Message::Addr(Bounded::truncated(told.iter().map(entry).collect()))
 }
 
 fn frames(messages: &[Message]) -> Vec<u8> {

@@ -61,6 +61,13 @@ async fn f11_addresses_pushed_unasked_lead_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_a_node_that_tells_late_is_waited_for_where_few_are_known() {
+    let farm = Farm::start(0, &[Habit::TellsLate, Habit::HangsUp]).await;
+    let (census, _) = crawl(farm.address(0).into()).await;
+    assert_eq!((census.summary().known, census.summary().reached, census.summary().refused), (2, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adversary_12_who_hangs_up_behind_its_version_is_counted_by_it() {
     let farm = Farm::start(0, &[Habit::OnlyVersion]).await;
     let (census, _) = crawl(farm.address(0).into()).await;

@@ -207,6 +207,17 @@ fn adversary_16_no_teller_and_no_group_of_tellers_goes_on_for_ever() {
 }
 
 #[test]
+fn adversary_16_no_more_nodes_are_known_than_there_is_room_for() {
+    let mut plan = plan(None);
+    let excess = u32::try_from(MAX_KNOWN).unwrap() + 1_000;
+    plan.introduce((0..excess).map(address), at(SECOND));
+    assert_eq!(plan.known(), MAX_KNOWN);
+    let first = plan.poll_dial(at(SECOND)).unwrap();
+    meet(&mut plan, first, (excess..excess + 100).map(address), at(SECOND));
+    assert_eq!((plan.known(), plan.progress().summary.known), (MAX_KNOWN, MAX_KNOWN));
+}
+
+#[test]
 fn groups_take_turns() {
     let mut plan = plan(None);
     let now = at(SECOND);
