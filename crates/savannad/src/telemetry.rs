@@ -88,7 +88,6 @@ impl Telemetry {
     }
 
     /// Tells of a set of peers from here on, which this does not keep alive. There can be one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the commands ask single peers"))]
     pub(crate) fn watch(&self, set: &PeerSet) {
         self.add(Network::of(set));
     }
