@@ -7,7 +7,10 @@
 //!
 //! - [`Set`] decides, without IO: which peer is asked what. [`PeerSet`] is its handle, and one task carries questions to
 //!   peers and answers back.
-//! - [`Upkeep`] decides, without IO: which address is dialled when. [`PeerSet::keep_connected`] does it.
+//! - [`Upkeep`] decides, without IO: which address is dialled when and what for, who stays, and whom to let go.
+//!   [`PeerSet::keep_discovering`] does it, with addresses from a [`SharedBook`]; [`PeerSet::keep_connected`] does it for a list.
+//! - [`Relay`] decides, without IO: what becomes of addresses that are told unasked. [`PeerSet::keep_gossiping`] does it.
+//! - [`BookService`] answers peers who ask for addresses. [`Discovery`] counts how peers are found.
 //! - [`Inbound`] decides, without IO: which of those who dialled us stay. A [`PeerSet`] keeps to it.
 //! - [`crawler`] surveys the whole network by short conversations, beside the set and without it.
 //! - [`Peer`] is what the set needs of a peer; [`savanna_net::Client`] is one.

@@ -136,13 +136,20 @@ where
     P: Peer,
 {
     async fn run(mut self) {
+        let mut is_changed = true;
         loop {
             let now = self.clock.now();
             while let Some(action) = self.book.with(|book| self.plan.poll_action(book, now)) {
                 self.act(action);
+                is_changed = true;
             }
-            self.discovery.note_plan(&self.plan, &self.book);
-            match self.next(now).await {
+            if is_changed {
+                self.discovery.note_plan(&self.plan, &self.book);
+            }
+            let happening = self.next(now).await;
+            // What peers announce comes all the time, and changes nothing that is counted.
+            is_changed = !matches!(happening, Happening::Heard(_) | Happening::Counted(_));
+            match happening {
                 Happening::Dialed(address, Ok(peer)) => {
                     if !self.take_in(address, peer).await {
                         return;

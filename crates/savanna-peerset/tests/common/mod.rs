@@ -63,6 +63,7 @@ type Behaviour = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, Peer
 pub(crate) struct Fake {
     id: PeerId,
     info: PeerInfo,
+    address: Option<PeerAddr>,
     behaviour: Behaviour,
     /// How many questions were put to it, and how many of them are still waited for.
     pub(crate) asked: Arc<AtomicUsize>,
@@ -78,6 +79,7 @@ impl Fake {
         Self {
             id: PeerId(id),
             info: info(),
+            address: None,
             behaviour: Arc::new(move |request| behaviour(request).boxed()),
             asked: Arc::default(),
             waiting: Arc::default(),
@@ -108,8 +110,24 @@ impl Fake {
         self
     }
 
+    /// A peer at an address.
+    pub(crate) fn at<F>(id: u64, address: PeerAddr, behaviour: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Response, PeerError>> + Send + 'static,
+    {
+        Self { address: Some(address), ..Self::new(id, behaviour) }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.id.0
+    }
+
     pub(crate) fn hang_up(&self) {
-        self.closed.send_replace(Some(CloseReason::ClosedByPeer));
+        self.end(CloseReason::ClosedByPeer);
+    }
+
+    pub(crate) fn end(&self, reason: CloseReason) {
+        self.closed.send_replace(Some(reason));
     }
 
     pub(crate) fn reason(&self) -> Option<CloseReason> {
@@ -140,7 +158,7 @@ impl Peer for Fake {
     }
 
     fn address(&self) -> Option<PeerAddr> {
-        None
+        self.address
     }
 
     fn round_trip(&self) -> Option<Duration> {
