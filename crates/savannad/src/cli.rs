@@ -87,21 +87,21 @@ pub(crate) struct CrawlArgs {
     /// Write one line a node to this file as CSV; - is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+    /// Write a report with charts to this file: one page of HTML that needs nothing else
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Tell countries and operators in the report, by this database in the MaxMind format
+    #[arg(long, value_name = "FILE.mmdb", requires = "report")]
+    pub(crate) geoip: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
 }
 
-/// Reads a whole number with a unit: `90s`, `10m`, `1h`. Seconds need none.
-fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    const SHAPE: &str = "a duration is a whole number of seconds, minutes or hours, as in 90s, 10m or 1h";
-    let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
-    let seconds = match &text[digits.len()..] {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        _ => return Err(SHAPE),
-    };
-    let count: u64 = digits.parse().map_err(|_| SHAPE)?;
-    let most = Duration::from_secs(365 * 24 * 60 * 60);
-    Ok(Duration::from_secs(count.saturating_mul(seconds)).min(most))
+/// Reads `90s`, `10m`, `1h 30m`; a bare number is seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let duration = text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text));
+    duration.map(|duration| duration.min(MOST)).map_err(|error| format!("{error}, as in 90s, 10m or 1h"))
 }
 
 #[derive(Debug, Args)]
@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("1h", 3_600), ("0", 0)] {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("1h 30m", 5_400), ("0", 0)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for wrong in ["", "s", "-1s", "1.5m", "10 m", "1d", "1é", "99999999999999999999s"] {
+        for wrong in ["", "s", "-1s", "10 parsecs", "1é", "99999999999999999999s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

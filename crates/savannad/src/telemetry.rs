@@ -8,12 +8,14 @@ use anyhow::Context as _;
 use savanna_net::{Tasks, Traffic};
 use savanna_peerset::PeerSet;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::MetricsArgs;
 
 use page::Page;
-use sources::{Build, Network, Process};
+pub(crate) use sources::CrawlNumbers;
+use sources::{Build, Crawl, Network, Process};
 
 mod http;
 mod metrics;
@@ -85,6 +87,13 @@ impl Telemetry {
     /// Returns what is to count the connections and the dials of the command.
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic.clone()
+    }
+
+    /// Tells of a crawl from here on; what is sent is its numbers.
+    pub(crate) fn crawl(&self) -> watch::Sender<CrawlNumbers> {
+        let (numbers, told) = watch::channel(CrawlNumbers::default());
+        self.add(Crawl(told));
+        numbers
     }
 
     /// Tells of a set of peers from here on, which this does not keep alive. There can be one.

@@ -8,20 +8,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::future::join_all;
-use savanna_net::{Clock, Connector, LOOKUP_DEADLINE, Target, Tasks, resolve};
-use savanna_peerset::crawler::{Census, Plan, PlanConfig, Scope, Surveyor, survey_config};
+use savanna_net::{Clock, Connector, LOOKUP_DEADLINE, NodeConfig, Target, Tasks, resolve};
+use savanna_peerset::crawler::{Census, Plan, PlanConfig, Progress, Scope, Surveyor, survey_config};
 use savanna_wire::{Network, PeerAddr};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::CrawlArgs;
+use crate::telemetry::{CrawlNumbers, Telemetry};
 
 mod csv;
 mod json;
+mod places;
 mod progress;
+mod report;
 mod state;
 mod text;
 
+use places::Places;
 use progress::Reporter;
 use state::{Keep, StateFile};
 
@@ -34,13 +39,15 @@ const BETWEEN_COPIES: Duration = Duration::from_secs(30);
 /// Crawls, and writes what was found.
 pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<()> {
     check_outputs(&args)?;
+    let places = args.geoip.as_deref().map(Places::open).transpose()?;
     let reporter = Reporter::new();
     let (tasks, clock) = (Tasks::new(), Clock::start());
+    let telemetry = Telemetry::start(&args.metrics, &tasks).await?;
     let state = args.dir.as_deref().map(|dir| StateFile::open(dir, args.network)).transpose()?;
     let saved = state.as_ref().map(|state| state.load(&mut |trouble| reporter.line(trouble))).transpose()?.flatten();
     let seeds = seeds(&args, saved.is_some(), &reporter).await?;
 
-    let node = survey_config(args.network);
+    let node = NodeConfig { traffic: telemetry.traffic(), ..survey_config(args.network) };
     let until = args.duration.map(|duration| clock.now().monotonic + duration);
     let config = PlanConfig { network: args.network, scope: scope(args.network, &seeds), overlays: false, until };
     let mut plan = Plan::new(config, node.seed, clock.now());
@@ -48,8 +55,10 @@ pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<()> {
         plan.resume(saved, clock.now());
     }
     plan.introduce(seeds, clock.now());
-    let surveyor = Surveyor::new(node, Connector::direct(), clock, tasks.spawner());
-    crawl(&mut plan, &surveyor, clock, state.as_ref(), &reporter).await?;
+    let connector = Connector::direct().with_traffic(telemetry.traffic());
+    let surveyor = Surveyor::new(node, connector, clock, tasks.spawner());
+    let told = Told { reporter: &reporter, numbers: telemetry.crawl() };
+    crawl(&mut plan, &surveyor, clock, state.as_ref(), &told).await?;
 
     let (census, left) = (plan.census(clock.now()), plan.saved(clock.now()));
     reporter.finish();
@@ -59,7 +68,7 @@ pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<()> {
         Some(state) => tokio::task::spawn_blocking(move || state.store(&left)).await?,
         None => Ok(()),
     };
-    tokio::task::spawn_blocking(move || write(&census, &args)).await??;
+    tokio::task::spawn_blocking(move || write(&census, places.as_ref(), &args)).await??;
     kept
 }
 
@@ -102,25 +111,39 @@ async fn crawl(
     surveyor: &Surveyor,
     clock: Clock,
     state: Option<&StateFile>,
-    reporter: &Reporter,
+    told: &Told<'_>,
 ) -> anyhow::Result<()> {
     let watched = |kind| signal(kind).context("signals cannot be watched");
     let (mut interrupt, mut terminate) = (watched(SignalKind::interrupt())?, watched(SignalKind::terminate())?);
     let mut copies = Copies { state, last: Instant::now(), running: None };
     let crawling = surveyor.run(plan, |plan| {
-        reporter.show(plan);
+        told.tell(plan);
         copies.now_and_then(plan, clock);
     });
     tokio::select! {
         () = crawling => {}
-        _ = interrupt.recv() => reporter.line("interrupted: this is the census so far"),
-        _ = terminate.recv() => reporter.line("interrupted: this is the census so far"),
+        _ = interrupt.recv() => told.reporter.line("interrupted: this is the census so far"),
+        _ = terminate.recv() => told.reporter.line("interrupted: this is the census so far"),
     }
     if let Some(running) = copies.running.take() {
         // The copy at the end is the one whose failure is told.
         let _ = running.await?;
     }
     Ok(())
+}
+
+/// Whom a crawl tells how far it has come.
+struct Told<'a> {
+    reporter: &'a Reporter,
+    numbers: watch::Sender<CrawlNumbers>,
+}
+
+impl Told<'_> {
+    fn tell(&self, plan: &Plan) {
+        let Progress { summary: nodes, in_flight, .. } = plan.progress();
+        self.numbers.send_replace(CrawlNumbers { nodes, in_flight });
+        self.reporter.show(plan);
+    }
 }
 
 /// Copies the state to disk while the crawl goes on.
@@ -144,7 +167,7 @@ impl Copies<'_> {
 
 /// Refuses two results on one stream, and files whose directories are not there, before hours are spent.
 fn check_outputs(args: &CrawlArgs) -> anyhow::Result<()> {
-    let outputs = || [&args.json, &args.csv].into_iter().flatten();
+    let outputs = || [&args.json, &args.csv, &args.report].into_iter().flatten();
     if outputs().filter(|file| is_stdout(file)).count() > 1 {
         bail!("only one result fits on standard output");
     }
@@ -157,10 +180,11 @@ fn check_outputs(args: &CrawlArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(census: &Census, args: &CrawlArgs) -> anyhow::Result<()> {
+fn write(census: &Census, places: Option<&Places>, args: &CrawlArgs) -> anyhow::Result<()> {
     write_to(args.json.as_deref(), |out| json::write(census, out))?;
     write_to(args.csv.as_deref(), |out| csv::write(census, out))?;
-    if ![&args.json, &args.csv].into_iter().flatten().any(|file| is_stdout(file)) {
+    write_to(args.report.as_deref(), |out| report::write(census, places, out))?;
+    if ![&args.json, &args.csv, &args.report].into_iter().flatten().any(|file| is_stdout(file)) {
         write_to(Some(Path::new("-")), |out| text::write(census, out))?;
     }
     Ok(())

@@ -45,6 +45,11 @@ pub(super) const GOSSIP: Metric = counter(
     "What peers told unasked: passed on, or lost because nobody took it in time.",
 );
 
+pub(super) const CRAWL_NODES: Metric =
+    gauge("savanna_crawl_nodes", &["outcome"], "Nodes of a crawl, by what came of asking them.");
+pub(super) const CRAWL_IN_FLIGHT: Metric =
+    gauge("savanna_crawl_in_flight", &[], "Nodes that a crawl is talking to, or dials.");
+
 // These bear the names that dashboards know from other programs.
 pub(super) const RESIDENT_MEMORY: Metric =
     gauge("process_resident_memory_bytes", &[], "Memory of this process that is in RAM.");
@@ -54,7 +59,7 @@ pub(super) const START_TIME: Metric =
     gauge("process_start_time_seconds", &[], "When this process started, in seconds since 1970.");
 
 #[cfg(test)]
-pub(super) const ALL: [&Metric; 17] = [
+pub(super) const ALL: [&Metric; 19] = [
     &BUILD_INFO,
     &PEERS,
     &REQUESTS,
@@ -68,6 +73,8 @@ pub(super) const ALL: [&Metric; 17] = [
     &RECEIVED_BYTES,
     &SENT_BYTES,
     &GOSSIP,
+    &CRAWL_NODES,
+    &CRAWL_IN_FLIGHT,
     &RESIDENT_MEMORY,
     &OPEN_FDS,
     &MAX_FDS,

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use savanna_net::{Direction, Traffic};
 use savanna_peer::RequestKind;
+use savanna_peerset::crawler::{Outcome, Summary};
 use savanna_peerset::{PeerCounts, PeerSet, RequestCounts};
 use tokio::sync::watch;
 
@@ -50,6 +51,35 @@ impl Source for Network {
         for kind in RequestKind::ALL {
             series.number(&[kind.label()], requests.in_flight(kind));
         }
+    }
+}
+
+/// A crawl, as it was last told.
+pub(super) struct Crawl(pub(super) watch::Receiver<CrawlNumbers>);
+
+/// Where a crawl stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CrawlNumbers {
+    pub(crate) nodes: Summary,
+    pub(crate) in_flight: usize,
+}
+
+impl Source for Crawl {
+    fn write(&self, page: &mut Page) {
+        let CrawlNumbers { nodes, in_flight } = *self.0.borrow();
+        let mut series = page.metric(&metrics::CRAWL_NODES);
+        for (outcome, count) in [
+            (Outcome::Untried, nodes.untried),
+            (Outcome::Reached, nodes.reached),
+            (Outcome::Refused, nodes.refused),
+            (Outcome::Silent, nodes.silent),
+            (Outcome::Obsolete, nodes.obsolete),
+            (Outcome::OtherChain, nodes.other_chain),
+            (Outcome::Unroutable, nodes.unroutable),
+        ] {
+            series.number(&[outcome.label()], count as u64);
+        }
+        page.metric(&metrics::CRAWL_IN_FLIGHT).number(&[], in_flight as u64);
     }
 }
 

@@ -40,6 +40,7 @@ impl World {
         let node = NodeConfig { traffic: telemetry.traffic(), ..NodeConfig::new(Network::Regtest) };
         let set = PeerSet::spawn(Config::PUBLIC, [7; 32], None, clock, &tasks.spawner());
         telemetry.watch(&set);
+        telemetry.crawl();
         let listener = TcpListener::bind(LOOPBACK).await.unwrap();
         let door = listener.local_addr().unwrap();
         let mut handshake = Handshake::new(node, Nil, clock, tasks.spawner());
