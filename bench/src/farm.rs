@@ -272,7 +272,7 @@ pub(crate) fn greet(stream: &TcpStream, reader: &mut MessageReader) -> Result<()
     Ok(())
 }
 
-fn version(height: u32) -> Version {
+pub(crate) fn version(height: u32) -> Version {
     Version {
         version: VERSION,
         services: Services::NODE_NETWORK,

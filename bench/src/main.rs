@@ -9,6 +9,7 @@ mod farm;
 mod machine;
 mod measure;
 mod rows;
+mod survey;
 mod table;
 
 use std::fs;

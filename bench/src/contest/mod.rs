@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::Chain;
 use crate::farm::{Farm, PEERS};
 use crate::measure::Spent;
+use crate::survey;
 
 /// How long a connection may take, counted from the dial.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -73,6 +74,13 @@ pub(crate) enum Contest {
     TheirsIdle(Idle),
     /// Savanna: fills an address book, and says how many bytes it holds for each address.
     OursBook,
+    /// Savanna: surveys a network from one address.
+    OursCensus {
+        /// Whom to begin with.
+        first: SocketAddr,
+    },
+    /// Stands as a network to be surveyed until it is ended; prints the address of the first peer.
+    SurveyFarm(survey::Network),
     /// Stands as the farm until it is ended, so that a contestant can be looked at by hand; prints the peers' addresses.
     Farm {
         /// How many blocks it has.
@@ -132,6 +140,17 @@ impl Fetched {
     }
 }
 
+/// What a census found, and what it took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Surveyed {
+    pub(crate) wall: f64,
+    pub(crate) cpu: f64,
+    pub(crate) known: usize,
+    pub(crate) reached: usize,
+    /// The most bytes of memory held at any time.
+    pub(crate) most_resident: u64,
+}
+
 impl Contest {
     /// Does it, in this process, and prints what was found.
     pub(crate) fn run(self) -> Result<()> {
@@ -148,6 +167,11 @@ impl Contest {
             Self::OursIdle(idle) => print(async_main(ours::idle(&idle))?),
             Self::TheirsIdle(idle) => print(async_main(theirs::idle(&idle))?),
             Self::OursBook => print(book::weigh()),
+            Self::OursCensus { first } => print(async_main(ours::census(first))?),
+            Self::SurveyFarm(network) => async_main_for_good(async move {
+                let addresses = survey::start(network).await?;
+                print(addresses.first().context("a network has peers")?.to_string())
+            }),
             Self::Farm { blocks, size, delay, hashes } => {
                 let chain = Arc::new(Chain::assemble(blocks, size)?);
                 write_hashes(&hashes, &chain.hashes[1..])?;
@@ -192,6 +216,15 @@ fn async_main<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     found
 }
 
+/// Runs what is spawned by `work` until the process is ended.
+fn async_main_for_good(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        work.await?;
+        std::future::pending().await
+    })
+}
+
 impl Flavor {
     /// Runs `work` as a task of its own, so that it wakes like any other.
     fn run<T: Send + 'static>(self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
@@ -207,8 +240,17 @@ impl Flavor {
 
 /// Returns the bytes of memory that this process holds.
 fn resident() -> u64 {
+    memory("VmRSS:")
+}
+
+/// Returns the most bytes of memory that this process has held.
+fn most_resident() -> u64 {
+    memory("VmHWM:")
+}
+
+fn memory(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
 

@@ -11,13 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, Tasks};
 use savanna_peer::{Request, Response};
+use savanna_peerset::crawler::{Plan, PlanConfig, Scope, Surveyor, survey_config};
 use savanna_peerset::{Config, PeerSet};
 use savanna_store::BlockStore;
 use savanna_sync::Options;
 use savanna_wire::PeerAddr;
 use tower::{Service, ServiceExt};
 
-use super::{CONNECT, Fetched, Idle, Pings, median_micros, resident};
+use super::{CONNECT, Fetched, Idle, Pings, Surveyed, median_micros, most_resident, resident};
 use crate::chain::NETWORK;
 use crate::measure::Stopwatch;
 
@@ -106,4 +107,23 @@ async fn settle(clients: &[Client]) -> Result<()> {
         }
     };
     tokio::time::timeout(CONNECT, settled).await.context("a connection does not settle")
+}
+
+/// Surveys a network, beginning with one of its peers.
+pub(super) async fn census(first: SocketAddr) -> Result<Surveyed> {
+    let (tasks, clock, node) = (Tasks::new(), Clock::start(), survey_config(NETWORK));
+    let config = PlanConfig { network: NETWORK, scope: Scope::Private, overlays: false, until: None };
+    let watch = Stopwatch::start();
+    let mut plan = Plan::new(config, node.seed, clock.now());
+    plan.introduce([first.into()], clock.now());
+    Surveyor::new(node, Connector::direct(), clock, tasks.spawner()).run(&mut plan, |_| {}).await;
+    let summary = plan.census(clock.now()).summary();
+    let spent = watch.spent();
+    Ok(Surveyed {
+        wall: spent.wall.as_secs_f64(),
+        cpu: spent.cpu.as_secs_f64(),
+        known: summary.known,
+        reached: summary.reached,
+        most_resident: most_resident(),
+    })
 }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod book;
+mod census;
 mod fetch;
 mod idle;
 mod ping;
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     Book,
     /// The memory of an idle connection.
     Idle,
+    /// A census of a network of thousands.
+    Census,
     /// Crates and build time.
     Weight,
 }
@@ -38,6 +41,7 @@ impl Kind {
             Self::Ping => ping::run(options),
             Self::Book => book::run(options),
             Self::Idle => idle::run(options),
+            Self::Census => census::run(options),
             Self::Weight => weight::run(options),
         }
     }
