@@ -6,6 +6,8 @@ use savanna_net::PeerId;
 use savanna_peer::{CloseReason, Gossip, PeerInfo};
 use savanna_wire::PeerAddr;
 
+use crate::{DialFailure, Purpose};
+
 /// How many events are kept for a slow listener; beyond them the oldest are lost, and it is told how many.
 pub(crate) const MAX_EVENTS: usize = 1024;
 
@@ -35,6 +37,20 @@ pub enum Event {
         peer: PeerId,
         /// What it told.
         gossip: Gossip,
+    },
+    /// An address that was dialled led to no peer.
+    DialFailed {
+        /// The address.
+        address: PeerAddr,
+        /// What it was dialled for.
+        purpose: Purpose,
+        /// Why.
+        failure: DialFailure,
+    },
+    /// This node dialled itself, as one who dialled us with a nonce of ours claims.
+    MetOurselves {
+        /// Where, as it claims.
+        address: PeerAddr,
     },
     /// So many events were lost, because they were not taken in time.
     Lagged(u64),

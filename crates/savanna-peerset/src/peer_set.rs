@@ -16,7 +16,7 @@ use tower::Service;
 
 use savanna_net::{Clock, PeerId, Spawner};
 use savanna_peer::{CloseReason, Gossip, LocalReason, Offence, Request, Response};
-use savanna_wire::{BlockHash, sha256d};
+use savanna_wire::{BlockHash, PeerAddr, sha256d};
 
 use crate::driver::{Command, Driver, Ends, Notice, Reply};
 use crate::event::{Event, Events, MAX_EVENTS};
@@ -140,6 +140,17 @@ impl PeerSet {
         let _ = self.shared.notices.send(Notice::Report(peer, offence));
     }
 
+    /// Tells of a peer that dialled us and is this node, by where it says that it dialled.
+    ///
+    /// # Security
+    /// Whoever we have dialled knows a nonce of ours, and can claim any address: it is believed only where a dial of ours to that
+    /// very address was closed at the same time.
+    pub fn note_ourselves(&self, address: PeerAddr) {
+        if let Some(events) = self.shared.events.upgrade() {
+            let _ = events.send(Event::MetOurselves { address });
+        }
+    }
+
     /// Returns how many peers there are, as it changes.
     #[must_use]
     pub fn peers(&self) -> watch::Receiver<PeerCounts> {
@@ -157,6 +168,11 @@ impl PeerSet {
     pub fn events(&self) -> Events {
         let sender = self.shared.events.upgrade();
         Events(sender.map_or_else(|| broadcast::Sender::new(1).subscribe(), |sender| sender.subscribe()))
+    }
+
+    /// Returns where events are told from, for who holds no handle.
+    pub(crate) fn occurrences(&self) -> broadcast::WeakSender<Event> {
+        self.shared.events.clone()
     }
 
     /// Returns what tells single peers something, for who holds no handle.

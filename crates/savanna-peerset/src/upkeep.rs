@@ -23,6 +23,7 @@ use demand::Demand;
 use links::{Links, State};
 use meeting::Meeting;
 use named::Named;
+use ourselves::Ourselves;
 use rests::Rests;
 use seeding::Seeding;
 use weather::Weather;
@@ -33,6 +34,7 @@ mod dial;
 mod links;
 mod meeting;
 mod named;
+mod ourselves;
 mod policy;
 mod rests;
 mod run;
@@ -133,6 +135,7 @@ pub struct Upkeep {
     demand: Demand,
     seeding: Seeding,
     meeting: Meeting,
+    ourselves: Ourselves,
     feeler: Duration,
     extra: Duration,
     /// When an extra peer was looked for.
@@ -178,6 +181,7 @@ impl Upkeep {
             demand: Demand::new(policy.target, policy.ceiling),
             seeding: Seeding::new(),
             meeting: Meeting::new(),
+            ourselves: Ourselves::default(),
             feeler,
             extra,
             extra_tried: Duration::ZERO,
@@ -258,6 +262,9 @@ impl Upkeep {
                 if is_dial {
                     self.heard(now);
                 }
+                if is_dial && *reason == CloseReason::ClosedByPeer && self.ourselves.hung_up(address, time) {
+                    book.own(address);
+                }
                 if self.policy.uses_book {
                     blame(address, reason, is_dial, book, unix);
                 }
@@ -308,6 +315,14 @@ impl Upkeep {
         learned
     }
 
+    /// Notes that somebody who dialled us with a nonce of ours claims to have dialled an address. It is believed when our own dial
+    /// to that address is closed at the same time.
+    pub fn handle_ourselves(&mut self, claimed: PeerAddr, book: &mut Book, now: Now) {
+        if self.ourselves.claimed(claimed, now.monotonic) {
+            book.own(claimed);
+        }
+    }
+
     /// Notes how busy the peers are.
     pub fn handle_counts(&mut self, counts: PeerCounts, now: Now) {
         self.demand.observe(counts, now.monotonic);
@@ -320,6 +335,7 @@ impl Upkeep {
         if self.blocks.contains(&block) {
             return;
         }
+        self.weather.answered();
         self.blocks.truncate(MAX_BLOCKS - 1);
         self.blocks.push_front(block);
         self.news = Some(now.monotonic);

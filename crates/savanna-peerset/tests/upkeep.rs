@@ -14,7 +14,7 @@ use common::{Fake, Net, settle};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use savanna_peer::{CloseReason, Incompatibility};
-use savanna_peerset::{DialFailure, MAX_DIALS, Upkeep};
+use savanna_peerset::{DialFailure, Event, MAX_DIALS, Purpose, Upkeep};
 use savanna_wire::PeerAddr;
 use tokio::time::sleep;
 use tower::Service;
@@ -112,9 +112,18 @@ async fn a_peer_that_left_is_dialled_again_after_a_while_and_one_of_no_use_is_no
     world.0.lock().unwrap().refusing.insert(ours, DialFailure::Closed(incompatible));
     world.0.lock().unwrap().refusing.insert(down, DialFailure::Unreachable);
     let plan = Upkeep::new([good, ours, down], 3, [3; 32]);
+    let mut events = net.set.events();
     net.set.keep_connected(plan, world.clone(), net.clock, &net.tasks.spawner());
     settle().await;
     assert_eq!(net.set.peers().borrow().total(), 1);
+    let mut failed = Vec::new();
+    while failed.len() < 2 {
+        if let Some(Event::DialFailed { address, purpose, failure }) = events.next().await {
+            failed.push((address, purpose, failure.label()));
+        }
+    }
+    failed.sort_unstable();
+    assert_eq!(failed, [(ours, Purpose::Named, "ourself"), (down, Purpose::Named, "unreachable")]);
 
     peer.hang_up();
     settle().await;

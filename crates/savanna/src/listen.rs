@@ -7,9 +7,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tower::Service;
 
-use savanna_net::{Accepted, Handshake, HandshakeRequest, InboundService, Listener, Netgroup, SlotLimits, Slots, Stop};
-use savanna_peer::Direction;
+use savanna_net::{
+    Accepted, Handshake, HandshakeError, HandshakeRequest, InboundService, Listener, Netgroup, SlotLimits, Slots, Stop,
+};
+use savanna_peer::{CloseReason, Direction, Incompatibility};
 use savanna_peerset::{MAX_PROTECTED, PeerSet};
+
+/// Why a handshake with this very node ends.
+const OURSELF: CloseReason = CloseReason::Incompatible(Incompatibility::OurSelf);
 
 /// How many of the inbound slots peers leave to those who are shaking hands, at most: an eighth where there are few.
 const LOBBY: usize = 16;
@@ -77,8 +82,12 @@ pub(crate) async fn take_in<S: InboundService>(
                 if let Some(range) = range {
                     in_lobby.remove(&range);
                 }
-                if let Ok(client) = shaken {
-                    set.add(client).await;
+                match shaken {
+                    Ok(client) => set.add(client).await,
+                    Err(HandshakeError { reason: OURSELF, remote: Some(remote), .. }) => {
+                        set.note_ourselves(remote.receiver.address.into());
+                    }
+                    Err(_) => {}
                 }
             }
         }

@@ -4,8 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use savanna::book::{Prefix, UnixTime};
+use savanna::book::{Added, Prefix, Refusal, Source, UnixTime};
 use savanna::tokio::time::timeout;
+use savanna::wire::AddrV2;
 use savanna::{Builder, Network, Nil, Node, PeerAddr, Request, Response, Services, tokio};
 
 const BOUND: Duration = Duration::from_secs(5);
@@ -107,4 +108,17 @@ async fn adversary_24_who_is_banned_does_not_come_in() {
     })
     .await;
     assert_eq!((ours.counts().total(), enemy.counts().total()), (1, 0));
+}
+
+#[tokio::test]
+async fn adversary_11_a_node_that_is_told_of_itself_remembers_that_it_is_itself() {
+    let ours = node(51).start().await.unwrap();
+    let own: PeerAddr = ours.listening()[0].into();
+    let told = AddrV2 { time: 0, services: Services::NODE_NETWORK, address: own };
+    let now = UnixTime(1_800_000_000);
+    assert_eq!(ours.book().with(|book| book.add(told, Source::Config, now)), Added::New);
+    until(&ours, |ours| ours.book().with(|book| book.own_addresses().any(|address| address == own))).await;
+    let again = ours.book().with(|book| book.add(told, Source::Config, now));
+    assert_eq!((again, known(&ours)), (Added::Refused(Refusal::Own), 0));
+    assert_eq!(ours.discovery().borrow().dials.get("closed_by_peer"), Some(&1), "it is dialled once");
 }

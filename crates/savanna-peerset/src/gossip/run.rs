@@ -115,7 +115,7 @@ impl Carrier {
                 let learned = self.book.with(|book| self.relay.handle_told(peer, &entries, book, now));
                 self.discovery.note_told(learned);
             }
-            Event::Gossip { .. } | Event::Lagged(_) => {}
+            Event::Gossip { .. } | Event::DialFailed { .. } | Event::MetOurselves { .. } | Event::Lagged(_) => {}
         }
     }
 }

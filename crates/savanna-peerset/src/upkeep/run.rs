@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{sleep_until, timeout};
 use tower::Service;
 
@@ -19,7 +19,7 @@ use savanna_net::{Clock, Network, PeerId, Spawner};
 use savanna_peer::{CloseReason, Gossip, LocalReason, Now, Request, Response};
 use savanna_wire::{AddrV2, PeerAddr};
 
-use super::{Action, Admission, DialFailure, Upkeep};
+use super::{Action, Admission, DialFailure, Purpose, Upkeep};
 use crate::discovery::Discovery;
 use crate::event::{Event, Events};
 use crate::seeds::{NoSeeds, SeedAnswer, Seeds};
@@ -74,6 +74,7 @@ impl PeerSet {
             addresses: BTreeMap::new(),
             counts: self.peers(),
             events: self.events(),
+            occurrences: self.occurrences(),
             joins: self.joins(),
         };
         let mut stop = spawner.stop();
@@ -97,7 +98,7 @@ struct Keeper<D, P> {
     dial: D,
     seeds: Box<dyn Seeds>,
     clock: Clock,
-    dials: FuturesUnordered<BoxFuture<'static, (PeerAddr, Result<P, DialFailure>)>>,
+    dials: FuturesUnordered<BoxFuture<'static, Dialed<P>>>,
     ends: FuturesUnordered<BoxFuture<'static, (PeerAddr, CloseReason)>>,
     /// Peers that are being asked for addresses.
     asks: FuturesUnordered<BoxFuture<'static, (PeerAddr, Vec<AddrV2>)>>,
@@ -109,7 +110,15 @@ struct Keeper<D, P> {
     addresses: BTreeMap<PeerId, PeerAddr>,
     counts: watch::Receiver<PeerCounts>,
     events: Events,
+    occurrences: broadcast::WeakSender<Event>,
     joins: mpsc::Sender<Box<dyn Peer>>,
+}
+
+/// What became of a dial.
+struct Dialed<P> {
+    address: PeerAddr,
+    purpose: Purpose,
+    result: Result<P, DialFailure>,
 }
 
 struct Held<P> {
@@ -119,7 +128,7 @@ struct Held<P> {
 }
 
 enum Happening<P> {
-    Dialed(PeerAddr, Result<P, DialFailure>),
+    Dialed(Dialed<P>),
     Ended(PeerAddr, CloseReason),
     Answered(PeerAddr, Vec<AddrV2>),
     Met(PeerAddr, Vec<AddrV2>),
@@ -150,14 +159,17 @@ where
             // What peers announce comes all the time, and changes nothing that is counted.
             is_changed = !matches!(happening, Happening::Heard(_) | Happening::Counted(_));
             match happening {
-                Happening::Dialed(address, Ok(peer)) => {
+                Happening::Dialed(Dialed { address, result: Ok(peer), .. }) => {
                     if !self.take_in(address, peer).await {
                         return;
                     }
                 }
-                Happening::Dialed(address, Err(failure)) => {
+                Happening::Dialed(Dialed { address, purpose, result: Err(failure) }) => {
                     self.discovery.note_dial(failure.label());
                     self.end(address, &failure);
+                    if let Some(events) = self.occurrences.upgrade() {
+                        let _ = events.send(Event::DialFailed { address, purpose, failure });
+                    }
                 }
                 Happening::Ended(address, reason) => {
                     if let Some(held) = self.held.remove(&address) {
@@ -189,7 +201,7 @@ where
             Action::Dial(address, purpose) => {
                 tracing::trace!(%address, purpose = purpose.label(), "dialling");
                 let dialing = self.dial.call(address);
-                self.dials.push(Box::pin(async move { (address, dialing.await) }));
+                self.dials.push(Box::pin(async move { Dialed { address, purpose, result: dialing.await } }));
             }
             Action::LetGo(address) => {
                 if let Some(held) = self.held.get(&address) {
@@ -260,7 +272,15 @@ where
                 self.plan.handle_block(from, *hash, self.clock.now());
             }
             Event::Gossip { gossip: Gossip::Peers(_), .. } => self.plan.handle_learned(),
-            Event::Gossip { .. } | Event::Joined { .. } | Event::Left { .. } | Event::Lagged(_) => {}
+            Event::MetOurselves { address } => {
+                let now = self.clock.now();
+                self.book.with(|book| self.plan.handle_ourselves(*address, book, now));
+            }
+            Event::Gossip { .. }
+            | Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::DialFailed { .. }
+            | Event::Lagged(_) => {}
         }
     }
 
@@ -271,8 +291,8 @@ where
         let mut counted = pin!(self.counts.changed());
         let mut heard = pin!(self.events.next());
         poll_fn(|cx| {
-            if let Poll::Ready(Some((address, result))) = self.dials.poll_next_unpin(cx) {
-                return Poll::Ready(Happening::Dialed(address, result));
+            if let Poll::Ready(Some(dialed)) = self.dials.poll_next_unpin(cx) {
+                return Poll::Ready(Happening::Dialed(dialed));
             }
             if let Poll::Ready(Some((address, reason))) = self.ends.poll_next_unpin(cx) {
                 return Poll::Ready(Happening::Ended(address, reason));

@@ -93,6 +93,31 @@ fn adversary_11_an_address_that_is_our_own_is_dialled_once() {
 }
 
 #[test]
+fn adversary_11_an_address_is_our_own_when_both_ends_say_so_and_not_when_one_claims_it() {
+    let hung_up = CloseReason::ClosedByPeer.into();
+    for claim_first in [true, false] {
+        let mut world = World::knowing(Policy::public(8), 3, 10);
+        let dials = world.addresses();
+        assert_eq!(dials.len(), 3);
+        // One is claimed to be ours and answers, one hangs up and nobody claims it, one is both.
+        world.plan.handle_ourselves(dials[0], &mut world.book, world.now);
+        let _ = world.connect(dials[0]);
+        world.end(dials[0], &hung_up);
+        world.end(dials[1], &hung_up);
+        if claim_first {
+            world.plan.handle_ourselves(dials[2], &mut world.book, world.now);
+        }
+        world.end(dials[2], &hung_up);
+        if !claim_first {
+            world.plan.handle_ourselves(dials[2], &mut world.book, world.now);
+        }
+        world.pass(seconds(60));
+        world.plan.handle_ourselves(dials[1], &mut world.book, world.now);
+        assert_eq!(world.book.own_addresses().collect::<Vec<_>>(), [dials[2]], "{claim_first}");
+    }
+}
+
+#[test]
 fn adversary_24_who_misbehaves_is_discouraged_and_who_is_slow_is_not() {
     let mut world = World::knowing(Policy::public(3), 3, 11);
     for dialled in world.addresses() {
