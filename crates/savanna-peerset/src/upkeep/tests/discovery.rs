@@ -233,3 +233,56 @@ fn f11_who_knew_nobody_is_met_again_when_nobody_else_is_left() {
     world.run(|_| true);
     assert_eq!(world.plan.connected(), 2);
 }
+
+#[test]
+fn adversary_16_one_source_that_floods_the_book_gets_few_of_the_dials() {
+    let (mut honest, mut all) = (0, 0);
+    for seed in 0..8 {
+        // Two hundred honest addresses answered before, and two thousand were told by a hundred networks.
+        let mut world = World::new(Upkeep::with_policy(Policy::public(12), [], [], [seed; 32]));
+        let unix = UnixTime::from(world.now.unix);
+        let told = |number| AddrV2 { time: unix.0, services: Services::NODE_NETWORK, address: address(number) };
+        for number in 0..2200_u32 {
+            world.book.add(told(number), Source::Gossip(address(5000 + number % 100).host), unix);
+        }
+        for number in 0..200 {
+            world.book.handle_success(address(number), Handshake::from(&info().remote), unix);
+        }
+        let tried = world.book.counts().tried.total();
+        let enemies: Vec<_> = (10_000..40_000).map(told).collect();
+        let learned = world.plan.handle_addresses(address(6000), &enemies, &mut world.book, world.now);
+        assert!(learned.refused > 20_000, "{learned:?}");
+        assert_eq!(world.book.counts().tried.total(), tried);
+        // Each that is dialled leaves again, so that others are dialled.
+        for _ in 0..40 {
+            for dialled in world.addresses() {
+                all += 1;
+                honest += usize::from(dialled < address(10_000));
+                let _ = world.connect(dialled);
+                world.end(dialled, &CloseReason::ClosedByPeer.into());
+            }
+            world.pass(seconds(1));
+        }
+    }
+    assert!(all > 1000 && honest * 10 >= all * 8, "{honest} of {all} dials were honest");
+}
+
+#[test]
+fn adversary_26_dials_that_are_reset_cost_others_nothing() {
+    let mut world = World::knowing(Policy::public(8), 60, 18);
+    world.run(|address| digit(address) < 20);
+    let staying = world.staying();
+    assert_eq!(staying.len(), 8);
+    // Everybody else resets whatever comes, for an hour: those who are there stay, and few dials are spent on it.
+    let attempts = |world: &World| world.book.records().map(|record| u32::from(record.attempts)).sum::<u32>();
+    let before = attempts(&world);
+    let end = world.now.monotonic + seconds(3600);
+    while world.now.monotonic < end {
+        for dialled in world.addresses() {
+            world.end(dialled, &CloseReason::ClosedByPeer.into());
+        }
+        world.pass(world.plan.poll_timeout(world.now) - world.now.monotonic);
+    }
+    assert_eq!(world.staying(), staying);
+    assert!(attempts(&world) - before <= 60, "{}", attempts(&world) - before);
+}
