@@ -35,7 +35,7 @@ const ANNOUNCED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Without this, an address told once would go round in circles for as long as it is fresh.
 const MAX_KNOWN: usize = 512;
 
-/// How many peers are told of anything; beyond them none is.
+/// How many peers are told of anything; beyond them the oldest is forgotten, which may be gone without our having heard of it.
 const MAX_PARTNERS: usize = 1024;
 
 /// What became of addresses that were offered to the book.
@@ -122,7 +122,7 @@ impl Relay {
     /// Notes that a peer joined. What it says of where it sees us is one voice of many.
     pub fn handle_joined(&mut self, peer: PeerId, address: Option<PeerAddr>, info: &PeerInfo, now: Now) {
         if self.partners.len() >= MAX_PARTNERS {
-            return;
+            self.partners.pop_first();
         }
         let is_outbound = info.direction == Direction::Outbound;
         if is_outbound

@@ -190,7 +190,7 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Listens for peers on an address as well; port 0 lets the system choose, and [`Node::listening`] tells.
+    /// Listens for peers on an address as well; port 0 lets the system choose, and [`Node::listening`](crate::Node::listening) tells.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.push(address);

@@ -12,7 +12,7 @@ use savanna_net::{Clock, PeerId, Spawner};
 use savanna_peer::{CloseReason, Direction, Gossip, Request};
 use savanna_wire::Host;
 
-use super::Relay;
+use super::{MAX_PARTNERS, Relay};
 use crate::discovery::Discovery;
 use crate::event::{Event, Events};
 use crate::peer_set::Teller;
@@ -100,6 +100,9 @@ impl Carrier {
                     && let Some(address) = address
                 {
                     self.inbound.insert(peer, address.host);
+                    if self.inbound.len() > MAX_PARTNERS {
+                        self.inbound.pop_first();
+                    }
                 }
             }
             Event::Left { peer, reason } => {

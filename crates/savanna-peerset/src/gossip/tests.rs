@@ -115,3 +115,11 @@ fn where_we_are_seen_is_announced_when_networks_agree() {
     let told = tellings(&mut relay, &mut book, at(1));
     assert_eq!(told.len(), 3, "those who were there before are told as well: {told:?}");
 }
+
+#[test]
+fn peers_whose_end_was_missed_make_room_for_those_who_come() {
+    let mut relay = Relay::new(Services::NODE_NETWORK, &[], [1; 32]);
+    crowd(&mut relay, 1100, Direction::Inbound);
+    assert_eq!(relay.partners.len(), MAX_PARTNERS);
+    assert!(relay.partners.contains_key(&PeerId(1099)) && !relay.partners.contains_key(&PeerId(0)));
+}
