@@ -48,9 +48,7 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>")?;
         self.head(f)?;
         self.cards(f)?;
-        f.write_str("<div class=\"sections\">\n")?;
         sections::write(self.census, self.places, f)?;
-        f.write_str("</div>\n")?;
         self.foot(f)?;
         f.write_str("</main>\n</body>\n</html>\n")
     }

@@ -72,8 +72,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    const WIDTH: usize = 480;
-    const HEIGHT: usize = 150;
+    const WIDTH: usize = 378;
+    const HEIGHT: usize = 120;
     const ABOVE: usize = 16;
     const BELOW: usize = 20;
 }
@@ -120,7 +120,7 @@ mod tests {
         let columns =
             Columns { title: "t", columns: vec![("a".to_owned(), 3), ("b".to_owned(), 0), ("c".to_owned(), 6)] };
         let drawn = columns.to_string();
-        assert!(drawn.contains("height=\"150\"") && drawn.contains("height=\"75\"") && drawn.contains("height=\"0\""));
+        assert!(drawn.contains("height=\"120\"") && drawn.contains("height=\"60\"") && drawn.contains("height=\"0\""));
         let empty = Columns { title: "t", columns: Vec::new() }.to_string();
         assert!(empty.starts_with("<figure>") && !empty.contains("<rect"));
     }

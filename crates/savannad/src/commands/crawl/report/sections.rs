@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use savanna_peerset::crawler::{Census, Lag, Outcome, Spread};
 
+use super::super::json::upgrade_name;
 use super::super::places::Places;
 use super::chart::{Bars, Columns, Split};
 use super::text::{Count, Html};
@@ -17,6 +18,7 @@ const NAMED: usize = 50;
 
 pub(super) fn write(census: &Census, places: Option<&Places>, f: &mut Formatter<'_>) -> Result {
     upgrades(census, f)?;
+    f.write_str("<div class=\"sections\">\n")?;
     user_agents(census, f)?;
     versions(census, f)?;
     heights(census, f)?;
@@ -28,6 +30,7 @@ pub(super) fn write(census: &Census, places: Option<&Places>, f: &mut Formatter<
         located(census, places, f)?;
     }
     unreached(census, f)?;
+    f.write_str("</div>\n")?;
     other_chains(census, f)?;
     changes(census, f)
 }
@@ -46,12 +49,14 @@ fn bars<T: Display>(head: &'static str, whole: usize, rows: Vec<(T, usize)>) -> 
 }
 
 fn upgrades(census: &Census, f: &mut Formatter<'_>) -> Result {
-    f.write_str("<section class=\"wide\"><h2>Who can follow which upgrade</h2>\n<table><thead><tr><th>upgrade</th>")?;
-    f.write_str("<th class=\"number\">height</th><th class=\"number\">version</th><th class=\"number\">ready</th>")?;
+    f.write_str("<section><h2>Who can follow which upgrade</h2>\n<table><thead><tr><th>upgrade</th>")?;
+    f.write_str(
+        "<th class=\"number minor\">height</th><th class=\"number\">version</th><th class=\"number\">ready</th>",
+    )?;
     f.write_str("<th class=\"number\">left behind</th><th></th></tr></thead><tbody>\n")?;
     for row in census.upgrades() {
         let height = row.activation_height.map_or_else(String::new, |height| Count(height as usize).to_string());
-        write!(f, "<tr><td>{:?}</td><td class=\"number\">{height}</td>", row.upgrade)?;
+        write!(f, "<tr><td>{}</td><td class=\"number minor\">{height}</td>", upgrade_name(row.upgrade))?;
         write!(f, "<td class=\"number\">{}</td><td class=\"number\">{}</td>", row.version, Count(row.ready))?;
         let split = Split { good: row.ready, bad: row.left_behind };
         writeln!(f, "<td class=\"number\">{}</td><td class=\"chart\">{split}</td></tr>", Count(row.left_behind))?;
@@ -167,9 +172,7 @@ fn other_chains(census: &Census, f: &mut Formatter<'_>) -> Result {
     if others.is_empty() {
         return Ok(());
     }
-    f.write_str(
-        "<section class=\"wide\"><h2>Nodes of other chains</h2>\n<table><thead><tr><th>address</th><th>user agent</th>",
-    )?;
+    f.write_str("<section><h2>Nodes of other chains</h2>\n<table><thead><tr><th>address</th><th>user agent</th>")?;
     f.write_str("<th class=\"number\">version</th><th class=\"number\">height</th></tr></thead><tbody>\n")?;
     for record in others.iter().take(NAMED) {
         let Some(introduction) = record.introduction.as_deref() else { continue };
@@ -188,7 +191,7 @@ fn other_chains(census: &Census, f: &mut Formatter<'_>) -> Result {
 fn changes(census: &Census, f: &mut Formatter<'_>) -> Result {
     let Some(changes) = &census.changes else { return Ok(()) };
     let (new, gone, changed) = (changes.new.len(), changes.gone.len(), changes.changed.len());
-    f.write_str("<section class=\"wide\"><h2>Since the census before</h2>\n")?;
+    f.write_str("<section><h2>Since the census before</h2>\n")?;
     writeln!(f, "<p>{} new, {} gone, {} with other software.</p>", Count(new), Count(gone), Count(changed))?;
     if changed > 0 {
         f.write_str("<table><thead><tr><th>address</th><th>before</th><th>now</th></tr></thead><tbody>\n")?;
