@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode,
-};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use savanna_wire::{Block, BlockHash, BlockHeader, Network, Reader};
 
 use crate::StoreError;
+use crate::bodies::{Bodies, BodyReader, Place};
 use crate::marker::{claim, sync_dir};
-use crate::record::{IndexEntry, height_of};
+use crate::record::{IndexEntry, Row, height_of};
 use crate::rot::look_over;
 
 /// How many blocks are cut off in one step.
@@ -21,12 +20,17 @@ use crate::rot::look_over;
 /// A longer cut is several steps, each of which leaves a whole chain behind, so that memory is bounded however deep a fork is.
 const TRUNCATE_STEP: u32 = 1000;
 
-/// How much of what was written last stands in the journal alone: it is read again when the store is opened.
+/// How much of the index stands in the journal alone: it is read again when the store is opened.
 const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
 
-/// How many bytes of blocks the engine gathers in memory before it writes them where they stay. What it gathers keeps the
-/// buffers that the blocks were received in.
-const MAX_UNSORTED_BYTES: u64 = 16 * 1024 * 1024;
+/// The file of the blocks themselves.
+const BODIES: &str = "blocks";
+
+/// Under which key the state holds the height up to which blocks are durable; nothing where none is.
+const DURABLE: &[u8] = b"durable";
+
+/// The longest header in bytes.
+const MAX_HEADER: u32 = 1487;
 
 /// The last block of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,9 @@ pub struct Tip {
 
 /// An archive of blocks from the genesis block on, in order and without a gap.
 ///
+/// The blocks themselves stand one behind the other in a file that only grows, so each is written once. The engine keeps where
+/// each of them is, and is written after them.
+///
 /// Reads and writes may come from several threads; writes take turns. All of them block: an async program keeps them off its
 /// worker threads. That includes dropping the last handle, which waits for the engine's own threads.
 ///
@@ -47,18 +54,21 @@ pub struct Tip {
 pub struct BlockStore {
     state: Mutex<State>,
     network: Network,
-    blocks: Keyspace,
-    headers: Keyspace,
+    reader: BodyReader,
     index: Keyspace,
     heights: Keyspace,
+    marks: Keyspace,
     database: Database,
     // Fields drop in order: the directory is given up only when the engine is gone.
     _lock: File,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct State {
     tip: Option<Tip>,
+    /// The height up to which blocks are known to be durable.
+    durable: Option<u32>,
+    bodies: Bodies,
     failed: bool,
 }
 
@@ -80,10 +90,14 @@ impl BlockStore {
         if !path.try_exists()? {
             create(dir, &path)?;
         }
-        let (database, [blocks, headers, index, heights]) = open_engine(&path)?;
-        let state = Mutex::new(State { tip: None, failed: false });
-        let store = Self { state, network, blocks, headers, index, heights, database, _lock: lock };
-        store.state().tip = store.read_tip()?;
+        let (database, [index, heights, marks]) = open_engine(&path)?;
+        let path = dir.join(BODIES);
+        let bodies = Bodies::open(&path)?;
+        sync_dir(dir)?;
+        let reader = BodyReader::open(&path)?;
+        let state = Mutex::new(State { tip: None, durable: None, bodies, failed: false });
+        let store = Self { state, network, reader, index, heights, marks, database, _lock: lock };
+        store.recover()?;
         Ok(store)
     }
 
@@ -108,17 +122,19 @@ impl BlockStore {
     /// [`StoreError::NotNext`] if a block's parent is not the block before it; otherwise the disk's or the engine's.
     pub fn append(&self, run: &[Block]) -> Result<Option<Tip>, StoreError> {
         let mut state = self.writable()?;
-        let mut tip = state.tip;
+        let (mut tip, mut start) = (state.tip, state.bodies.end());
         let mut batch = self.batch();
         for block in run {
             let height = self.next_height(tip, block)?;
-            let key = height.to_be_bytes();
-            let header_len = block.header().encoded_len();
-            batch.insert(&self.blocks, key, block.bytes().clone());
-            batch.insert(&self.headers, key, &block.bytes()[..header_len]);
-            batch.insert(&self.index, key, IndexEntry::of(height, block).encode());
-            batch.insert(&self.heights, block.hash().0, key);
-            tip = Some(Tip { height, hash: block.hash() });
+            let row = Row { entry: IndexEntry::of(height, block), place: Place::of(start, block) };
+            batch.insert(&self.index, height.to_be_bytes(), row.encode());
+            batch.insert(&self.heights, block.hash().0, height.to_be_bytes());
+            (tip, start) = (Some(Tip { height, hash: block.hash() }), row.end());
+        }
+        // The index never names what is not there.
+        if let Err(error) = state.bodies.append(run) {
+            state.failed = true;
+            return Err(error.into());
         }
         commit(&mut state, batch)?;
         state.tip = tip;
@@ -127,7 +143,8 @@ impl BlockStore {
 
     /// Removes every block above `height`, or all of them without one, and returns the new tip.
     ///
-    /// A crash in the middle leaves a chain that ends at or above `height`.
+    /// A crash in the middle leaves a chain that ends at or above `height`. What is removed keeps its room on the disk until the
+    /// store is opened again.
     ///
     /// # Errors
     /// The disk's or the engine's.
@@ -143,18 +160,19 @@ impl BlockStore {
             let mut batch = self.batch();
             for height in first..=tip.height {
                 let entry = self.index_entry(height)?.ok_or_else(|| gap(height))?;
-                let key = height.to_be_bytes();
-                batch.remove(&self.blocks, key);
-                batch.remove(&self.headers, key);
-                batch.remove(&self.index, key);
+                batch.remove(&self.index, height.to_be_bytes());
                 batch.remove(&self.heights, entry.hash.0);
             }
             let rest = match first.checked_sub(1) {
                 Some(last) => Some(self.index_entry(last)?.ok_or_else(|| gap(last))?),
                 None => None,
             };
+            let rest = rest.map(|entry| Tip { height: entry.height, hash: entry.hash });
+            // What takes the place of durable blocks is not durable.
+            let durable = state.durable.min(rest.map(|tip| tip.height));
+            self.mark(&mut batch, durable);
             commit(&mut state, batch)?;
-            state.tip = rest.map(|entry| Tip { height: entry.height, hash: entry.hash });
+            (state.tip, state.durable) = (rest, durable);
         }
         Ok(state.tip)
     }
@@ -165,6 +183,14 @@ impl BlockStore {
     /// The disk's or the engine's.
     pub fn flush(&self) -> Result<(), StoreError> {
         let mut state = self.writable()?;
+        let durable = state.tip.map(|tip| tip.height);
+        if state.durable != durable {
+            state.bodies.sync().inspect_err(|_| state.failed = true)?;
+            let mut batch = self.batch();
+            self.mark(&mut batch, durable);
+            commit(&mut state, batch)?;
+            state.durable = durable;
+        }
         self.database.persist(PersistMode::SyncAll).inspect_err(|_| state.failed = true)?;
         Ok(())
     }
@@ -175,9 +201,9 @@ impl BlockStore {
     /// [`StoreError::Corrupt`] if the bytes are not those of the block that the index names; otherwise the disk's or the
     /// engine's.
     pub fn block(&self, height: u32) -> Result<Option<Block>, StoreError> {
-        let Some(entry) = self.index_entry(height)? else { return Ok(None) };
-        let bytes = self.blocks.get(height.to_be_bytes())?.ok_or_else(|| gap(height))?;
-        if bytes.len() as u64 != u64::from(entry.length) {
+        let Some(Row { entry, place }) = self.row(height)? else { return Ok(None) };
+        let bytes = self.reader.read(place.start, entry.length)?;
+        if bytes.len() as u64 != u64::from(entry.length) || !place.is_of(&bytes) {
             return Err(damaged(height));
         }
         let block = Block::with_checksum(bytes.into(), entry.checksum).map_err(|_| damaged(height))?;
@@ -190,10 +216,12 @@ impl BlockStore {
     /// Reads a header.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if the bytes are no header; otherwise the disk's or the engine's.
+    /// [`StoreError::Corrupt`] if the bytes are not those of the header that the index names; otherwise the disk's or the engine's.
     pub fn header(&self, height: u32) -> Result<Option<BlockHeader>, StoreError> {
-        let Some(bytes) = self.headers.get(height.to_be_bytes())? else { return Ok(None) };
-        BlockHeader::decode(&mut Reader::new(&bytes, "stored header")).map(Some).map_err(|_| damaged(height))
+        let Some(Row { entry, place }) = self.row(height)? else { return Ok(None) };
+        let bytes = self.reader.read(place.start, entry.length.min(MAX_HEADER))?;
+        let header = BlockHeader::decode(&mut Reader::new(&bytes, "stored header")).map_err(|_| damaged(height))?;
+        if header.hash() == entry.hash { Ok(Some(header)) } else { Err(damaged(height)) }
     }
 
     /// Reads the height of a block by its hash.
@@ -209,10 +237,10 @@ impl BlockStore {
     /// # Errors
     /// The disk's or the engine's, or [`StoreError::Corrupt`].
     pub fn index_entry(&self, height: u32) -> Result<Option<IndexEntry>, StoreError> {
-        self.index.get(height.to_be_bytes())?.map(|bytes| IndexEntry::decode(height, &bytes)).transpose()
+        Ok(self.row(height)?.map(|row| row.entry))
     }
 
-    /// Reads the index from `height` on, in order; it reads some 50 bytes a block, millions of them within seconds.
+    /// Reads the index from `height` on, in order; it reads some 70 bytes a block, millions of them within seconds.
     ///
     /// The first item that is an error is the last item.
     pub fn index_from(&self, height: u32) -> impl Iterator<Item = Result<IndexEntry, StoreError>> + use<> {
@@ -229,7 +257,7 @@ impl BlockStore {
                 if found != expected {
                     return Err(gap(expected));
                 }
-                IndexEntry::decode(found, &value)
+                Ok(Row::decode(found, &value)?.entry)
             });
             expected = expected.wrapping_add(1);
             ended = entry.is_err();
@@ -249,21 +277,57 @@ impl BlockStore {
         height.filter(|_| follows).ok_or(StoreError::NotNext { hash: block.hash(), tip: tip.map(|tip| tip.height) })
     }
 
-    /// Reads the tip, and sees that the keyspaces end together and hold that block.
-    fn read_tip(&self) -> Result<Option<Tip>, StoreError> {
-        let last = |keyspace: &Keyspace| -> Result<Option<u32>, StoreError> {
-            keyspace.last_key_value().map(|row| height_of(&row.key()?)).transpose()
-        };
-        let height = last(&self.index)?;
-        if last(&self.blocks)? != height || last(&self.headers)? != height {
-            return Err(StoreError::corrupt("blocks, headers and index end at different heights"));
+    /// Finds the last block. Behind what is durable, the index may name blocks that the machine lost: before the first of them
+    /// the chain ends.
+    fn recover(&self) -> Result<(), StoreError> {
+        let last = self.index.last_key_value().map(|row| height_of(&row.key()?)).transpose()?;
+        let mark = self.marks.get(DURABLE)?.filter(|mark| !mark.is_empty());
+        let durable = mark.map(|mark| height_of(&mark)).transpose()?;
+        if durable > last {
+            return Err(StoreError::corrupt("the index ends below what is durable"));
         }
-        let Some(height) = height else { return Ok(None) };
-        let block = self.block(height)?.ok_or_else(|| gap(height))?;
-        if self.height(block.hash())? != Some(height) {
+        let Some(last) = last else { return self.give_back(0) };
+        let hash = self.row(last)?.ok_or_else(|| gap(last))?.entry.hash;
+        let mut state = self.state();
+        (state.tip, state.durable) = (Some(Tip { height: last, hash }), durable);
+        drop(state);
+        for height in durable.map_or(0, |durable| durable + 1)..=last {
+            if !self.is_whole(height)? {
+                self.truncate(height.checked_sub(1))?;
+                break;
+            }
+        }
+        let Some(Tip { height, hash }) = self.tip() else { return self.give_back(0) };
+        let is_there = self.block(height)?.is_some();
+        if !is_there || self.height(hash)? != Some(height) {
             return Err(StoreError::corrupt("the last block's hash leads to another height"));
         }
-        Ok(Some(Tip { height, hash: block.hash() }))
+        self.give_back(self.row(height)?.ok_or_else(|| gap(height))?.end())
+    }
+
+    fn is_whole(&self, height: u32) -> Result<bool, StoreError> {
+        let Row { entry, place } = self.row(height)?.ok_or_else(|| gap(height))?;
+        Ok(place.is_of(&self.reader.read(place.start, entry.length)?))
+    }
+
+    /// Gives back what stands behind the last block, once no earlier state of the index can come back.
+    fn give_back(&self, end: u64) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.bodies.end() > end {
+            self.database.persist(PersistMode::SyncAll)?;
+            state.bodies.cut(end)?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, height: u32) -> Result<Option<Row>, StoreError> {
+        self.index.get(height.to_be_bytes())?.map(|bytes| Row::decode(height, &bytes)).transpose()
+    }
+
+    /// Notes up to which height blocks are durable.
+    fn mark(&self, batch: &mut OwnedWriteBatch, durable: Option<u32>) {
+        let height = durable.map(u32::to_be_bytes);
+        batch.insert(&self.marks, DURABLE, height.as_ref().map_or(&[][..], |height| &height[..]));
     }
 
     /// Begins a write that reaches the system's buffers when it is committed: the end of the process alone loses none of it.
@@ -303,7 +367,7 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Opens the engine on files that may be rotten, which it may answer with a panic.
-fn open_engine(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
+fn open_engine(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
     look_over(path)?;
     let open = || {
         let database = database(path)?;
@@ -315,7 +379,7 @@ fn open_engine(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
 }
 
 fn database(path: &Path) -> Result<Database, StoreError> {
-    // Blocks are mostly ciphertext, which no compression shortens.
+    // Hashes are what no compression shortens.
     let builder = Database::builder(path)
         .manual_journal_persist(true)
         .journal_compression(CompressionType::None)
@@ -323,24 +387,15 @@ fn database(path: &Path) -> Result<Database, StoreError> {
     Ok(builder.open()?)
 }
 
-fn keyspaces(database: &Database) -> Result<[Keyspace; 4], StoreError> {
+fn keyspaces(database: &Database) -> Result<[Keyspace; 3], StoreError> {
     let plain = || {
         KeyspaceCreateOptions::default()
             .manual_journal_persist(true)
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
     };
-    let separated = || {
-        let apart = KvSeparationOptions::default().compression(CompressionType::None);
-        plain().with_kv_separation(Some(apart)).max_memtable_size(MAX_UNSORTED_BYTES)
-    };
-    // Headers and index entries are read in long runs.
+    // The index is read in long runs.
     let runs = || plain().data_block_size_policy(BlockSizePolicy::all(16 * 1024));
-    Ok([
-        database.keyspace("blocks", separated)?,
-        database.keyspace("headers", runs)?,
-        database.keyspace("index", runs)?,
-        database.keyspace("heights", plain)?,
-    ])
+    Ok([database.keyspace("index", runs)?, database.keyspace("heights", plain)?, database.keyspace("marks", plain)?])
 }
 
 fn commit(state: &mut State, batch: OwnedWriteBatch) -> Result<(), StoreError> {

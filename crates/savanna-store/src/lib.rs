@@ -16,6 +16,8 @@
 #[cfg(feature = "blocks")]
 mod blocks;
 #[cfg(feature = "blocks")]
+mod bodies;
+#[cfg(feature = "blocks")]
 mod error;
 #[cfg(feature = "blocks")]
 mod marker;

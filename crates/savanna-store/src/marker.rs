@@ -11,7 +11,7 @@ use savanna_wire::Network;
 use crate::StoreError;
 
 /// The format that is read and written.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const MARKER: &str = "savanna-blocks";
 const DRAFT: &str = "savanna-blocks.new";

@@ -3,6 +3,7 @@
 use savanna_wire::{Block, BlockHash, Checksum, Reader};
 
 use crate::StoreError;
+use crate::bodies::Place;
 
 /// What the index holds of a block: enough to rebuild the chain of headers, and to serve the block without hashing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,22 +23,39 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
-    const LEN: usize = 48;
-
     pub(crate) fn of(height: u32, block: &Block) -> Self {
         let header = block.header();
         // A block is at most 2 MB: the type says so.
         let length = u32::try_from(block.bytes().len()).unwrap_or(u32::MAX);
         Self { height, hash: block.hash(), time: header.time, bits: header.bits, checksum: block.checksum(), length }
     }
+}
+
+/// A row of the index: what is known of a block, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) entry: IndexEntry,
+    pub(crate) place: Place,
+}
+
+impl Row {
+    const LEN: usize = 64;
+
+    /// Returns the position behind the block's last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.place.start.saturating_add(u64::from(self.entry.length))
+    }
 
     pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+        let Self { entry, place } = self;
         let mut out = [0; Self::LEN];
-        out[..32].copy_from_slice(&self.hash.0);
-        out[32..36].copy_from_slice(&self.time.to_le_bytes());
-        out[36..40].copy_from_slice(&self.bits.to_le_bytes());
-        out[40..44].copy_from_slice(&self.checksum.0);
-        out[44..].copy_from_slice(&self.length.to_le_bytes());
+        out[..32].copy_from_slice(&entry.hash.0);
+        out[32..36].copy_from_slice(&entry.time.to_le_bytes());
+        out[36..40].copy_from_slice(&entry.bits.to_le_bytes());
+        out[40..44].copy_from_slice(&entry.checksum.0);
+        out[44..48].copy_from_slice(&entry.length.to_le_bytes());
+        out[48..56].copy_from_slice(&place.start.to_le_bytes());
+        out[56..].copy_from_slice(&place.digest.to_le_bytes());
         out
     }
 
@@ -47,14 +65,15 @@ impl IndexEntry {
         }
         let mut reader = Reader::new(bytes, "index entry");
         let mut read = || -> Result<Self, savanna_wire::DecodeError> {
-            Ok(Self {
+            let entry = IndexEntry {
                 height,
                 hash: BlockHash(reader.array()?),
                 time: reader.u32()?,
                 bits: reader.u32()?,
                 checksum: Checksum(reader.array()?),
                 length: reader.u32()?,
-            })
+            };
+            Ok(Self { entry, place: Place { start: reader.u64()?, digest: reader.u64()? } })
         };
         read().map_err(|error| StoreError::corrupt(format!("the index entry of height {height}: {error}")))
     }
@@ -82,10 +101,12 @@ mod tests {
             checksum: Checksum([1, 2, 3, 4]),
             length: 1687,
         };
-        let bytes = entry.encode();
-        assert_eq!(IndexEntry::decode(7, &bytes).unwrap(), entry);
+        let row = Row { entry, place: Place { start: 1 << 40, digest: 3 } };
+        let bytes = row.encode();
+        assert_eq!(Row::decode(7, &bytes).unwrap(), row);
+        assert_eq!(row.end(), (1 << 40) + 1687);
         for cut in 0..bytes.len() {
-            assert!(IndexEntry::decode(7, &bytes[..cut]).is_err());
+            assert!(Row::decode(7, &bytes[..cut]).is_err());
         }
         assert!(height_of(&[0; 3]).is_err());
         assert_eq!(height_of(&258u32.to_be_bytes()).unwrap(), 258);

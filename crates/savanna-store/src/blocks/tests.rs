@@ -106,8 +106,11 @@ fn foreign_directories_and_formats_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let marker = dir.path().join("savanna-blocks");
-    fs::write(&marker, "savanna block store\nformat 2\nwhatever format 2 says\n").unwrap();
-    assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Format { found: 2, .. })));
+    fs::write(&marker, "savanna block store\nformat 3\nwhatever format 3 says\n").unwrap();
+    assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Format { found: 3, .. })));
+    fs::write(&marker, "savanna block store\nformat 1\nnetwork regtest\n").unwrap();
+    let error = BlockStore::open(dir.path(), Network::Regtest).unwrap_err();
+    assert!(error.to_string().ends_with("has store format 1, this program reads format 2"), "{error}");
     fs::write(&marker, [0xff; 40]).unwrap();
     assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Foreign { .. })));
 }
@@ -163,7 +166,7 @@ fn write_store(dir: &Path, chain: &[Block]) {
     let store = open(dir);
     let half = chain.len() / 2;
     store.append(&chain[..half]).unwrap();
-    for keyspace in [&store.blocks, &store.headers, &store.index, &store.heights] {
+    for keyspace in [&store.index, &store.heights, &store.marks] {
         keyspace.rotate_memtable_and_wait().unwrap();
     }
     store.append(&chain[half..]).unwrap();
@@ -215,6 +218,78 @@ fn adversary_27_rotten_and_cut_files_are_errors_and_never_panics() {
         }
     }
     assert!(refused > 20 && read > 0, "{refused} refused, {read} read from {} files", paths.len());
+}
+
+/// Appends ten blocks that are durable and ten that are not.
+fn half_durable(dir: &Path) -> Vec<Block> {
+    let chain = chain(19, 2000);
+    let store = open(dir);
+    store.append(&chain[..10]).unwrap();
+    store.flush().unwrap();
+    store.append(&chain[10..]).unwrap();
+    chain
+}
+
+/// Returns where the block at a height begins in the file of blocks.
+fn start_of(chain: &[Block], height: usize) -> usize {
+    chain[..height].iter().map(|block| block.bytes().len()).sum()
+}
+
+#[test]
+fn adversary_27_blocks_that_the_machine_lost_are_let_go_of_and_written_anew() {
+    let lose_end = |bytes: &mut Vec<u8>, at| bytes.truncate(at);
+    let lose_page = |bytes: &mut Vec<u8>, at| bytes[at..at + 500].fill(0);
+    let losses: [&dyn Fn(&mut Vec<u8>, usize); 2] = [&lose_end, &lose_page];
+    for (height, lose) in [10, 11, 15, 19].into_iter().flat_map(|height| losses.map(|lose| (height, lose))) {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = half_durable(dir.path());
+        let path = dir.path().join(BODIES);
+        let mut bytes = fs::read(&path).unwrap();
+        lose(&mut bytes, start_of(&chain, height) + 300);
+        fs::write(&path, bytes).unwrap();
+        let store = open(dir.path());
+        assert_holds(&store, &chain[..height]);
+        assert_eq!(fs::metadata(&path).unwrap().len(), start_of(&chain, height) as u64, "no room is lost");
+        store.append(&chain[height..]).unwrap();
+        assert_holds(&store, &chain);
+        drop(store);
+        assert_holds(&open(dir.path()), &chain);
+    }
+}
+
+#[test]
+fn adversary_27_what_was_durable_and_is_rotten_is_an_error_and_nothing_is_let_go_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = half_durable(dir.path());
+    let path = dir.path().join(BODIES);
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..start_of(&chain, 9)]).unwrap();
+    let refusal = BlockStore::open(dir.path(), Network::Regtest).unwrap_err();
+    assert!(matches!(refusal, StoreError::Corrupt { .. }), "{refusal}");
+    let mut rotten = whole;
+    rotten[start_of(&chain, 4) + 1000] ^= 1;
+    fs::write(&path, rotten).unwrap();
+    let store = open(dir.path());
+    assert!(matches!(store.block(4), Err(StoreError::Corrupt { .. })));
+    assert_eq!(store.block(3).unwrap().as_ref(), Some(&chain[3]));
+}
+
+#[test]
+fn adversary_27_a_cut_below_what_is_durable_makes_what_follows_it_not_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = half_durable(dir.path());
+    let store = open(dir.path());
+    store.truncate(Some(4)).unwrap();
+    let branch = extend(&chain[4], 4, 10, 700, 1);
+    store.append(&branch).unwrap();
+    drop(store);
+    let path = dir.path().join(BODIES);
+    let bytes = fs::read(&path).unwrap();
+    let kept = bytes.len() - branch[9].bytes().len() - 100;
+    fs::write(&path, &bytes[..kept]).unwrap();
+    let store = open(dir.path());
+    let expected: Vec<Block> = chain[..5].iter().chain(&branch[..8]).cloned().collect();
+    assert_holds(&store, &expected);
 }
 
 /// Names the directory that a re-executed test process writes to until it is killed.
