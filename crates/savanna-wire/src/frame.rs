@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::command::Field;
-use crate::{Command, DecodeError, FrameError, Magic, Message, ProtocolVersion, sha256d};
+use crate::{Block, Command, DecodeError, FrameError, Magic, Message, ProtocolVersion, sha256d};
 
 /// The length of a frame's header in bytes.
 pub const HEADER_LEN: usize = 24;
@@ -31,7 +31,10 @@ impl Checksum {
     /// Hashes a payload.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
-        let [a, b, c, d, ..] = sha256d(payload);
+        Self::from_hash(sha256d(payload))
+    }
+
+    pub(crate) const fn from_hash([a, b, c, d, ..]: [u8; 32]) -> Self {
         Self([a, b, c, d])
     }
 }
@@ -246,15 +249,18 @@ impl Decoder {
         length: usize,
         checksum: Checksum,
     ) -> Result<Decoded, FrameError> {
-        if Checksum::of(&buffer[..length]) != checksum {
+        let payload = &buffer[..length];
+        let is_block = command == Command::Block;
+        let (found, hash) = if is_block { Block::hash_payload(payload) } else { (Checksum::of(payload), None) };
+        if found != checksum {
             buffer.advance(length);
             return Ok(Decoded::Dropped { reason: DropReason::BadChecksum, length });
         }
         let decoded = if length >= SHARE_THRESHOLD {
             let payload = Payload::Shared(buffer.split_to(length).freeze());
-            Message::decode(command, payload, checksum, self.version)
+            Message::decode(command, payload, checksum, hash, self.version)
         } else {
-            let decoded = Message::decode(command, Payload::Borrowed(&buffer[..length]), checksum, self.version);
+            let decoded = Message::decode(command, Payload::Borrowed(payload), checksum, hash, self.version);
             buffer.advance(length);
             decoded
         };

@@ -12,6 +12,14 @@ pub fn sha256d(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(Sha256::digest(bytes)).into()
 }
 
+/// Hashes the start of something, and the whole of it, twice each with SHA-256.
+pub(crate) fn sha256d_of_start_and_whole(start: &[u8], rest: &[u8]) -> ([u8; 32], [u8; 32]) {
+    let mut hasher = Sha256::new_with_prefix(start);
+    let of_start = Sha256::digest(hasher.clone().finalize());
+    hasher.update(rest);
+    (of_start.into(), Sha256::digest(hasher.finalize()).into())
+}
+
 /// A text that is not a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a hash is 64 hexadecimal digits")]

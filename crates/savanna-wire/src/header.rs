@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use crate::bounded::Element;
 use crate::frame::{Checksum, Payload};
+use crate::hash::{sha256d, sha256d_of_start_and_whole};
 use crate::primitive::{Reader, write_compact_size};
-use crate::{BlockHash, DecodeError, MerkleRoot, hash::sha256d};
+use crate::{BlockHash, DecodeError, MerkleRoot};
 
 /// The longest block with its header, in bytes.
 pub const MAX_BLOCK_LEN: usize = 2_000_000;
@@ -161,13 +162,31 @@ impl Block {
     /// # Errors
     /// [`DecodeError`] as for [`Block::new`].
     pub fn with_checksum(bytes: Bytes, checksum: Checksum) -> Result<Self, DecodeError> {
+        Self::from_payload(Payload::Shared(bytes), checksum, None)
+    }
+
+    pub(crate) fn from_payload(
+        payload: Payload<'_>,
+        checksum: Checksum,
+        hash: Option<BlockHash>,
+    ) -> Result<Self, DecodeError> {
+        let bytes = payload.into_bytes();
         let (header, header_len) = Self::decode_header(&bytes)?;
-        let hash = BlockHash(sha256d(&bytes[..header_len]));
+        let hash = hash.unwrap_or_else(|| BlockHash(sha256d(&bytes[..header_len])));
         Ok(Self { header, hash, bytes, checksum })
     }
 
-    pub(crate) fn from_payload(payload: Payload<'_>, checksum: Checksum) -> Result<Self, DecodeError> {
-        Self::with_checksum(payload.into_bytes(), checksum)
+    /// Hashes a block as a payload and its header as a header, and what both begin with only once. There is no header's hash
+    /// where there is no header.
+    pub(crate) fn hash_payload(payload: &[u8]) -> (Checksum, Option<BlockHash>) {
+        let header_len = match payload.get(BlockHeader::FIXED_LEN..) {
+            Some([0xfd, 0x40, 0x05, ..]) => BlockHeader::FIXED_LEN + 3 + Solution::LEN,
+            Some([0x24, ..]) => BlockHeader::FIXED_LEN + 1 + Solution::REGTEST_LEN,
+            Some(_) | None => return (Checksum::of(payload), None),
+        };
+        let Some((header, body)) = payload.split_at_checked(header_len) else { return (Checksum::of(payload), None) };
+        let (hash, whole) = sha256d_of_start_and_whole(header, body);
+        (Checksum::from_hash(whole), Some(BlockHash(hash)))
     }
 
     fn decode_header(bytes: &[u8]) -> Result<(BlockHeader, usize), DecodeError> {
@@ -208,5 +227,36 @@ impl Block {
     #[must_use]
     pub const fn checksum(&self) -> Checksum {
         self.checksum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(solution: usize, body: usize) -> Vec<u8> {
+        let solution = Solution::new(vec![5; solution]).unwrap();
+        let (version, time, bits, nonce, commitment) = (4, 1, 2, [3; 32], [4; 32]);
+        let (previous, merkle_root) = (BlockHash([6; 32]), MerkleRoot([7; 32]));
+        let mut bytes = Vec::new();
+        BlockHeader { version, previous, merkle_root, commitment, time, bits, nonce, solution }.encode(&mut bytes);
+        bytes.resize(bytes.len() + body, 8);
+        bytes
+    }
+
+    #[test]
+    fn a_payload_hashed_in_one_pass_has_the_hashes_of_two() {
+        for (solution, body) in
+            [Solution::LEN, Solution::REGTEST_LEN].into_iter().flat_map(|len| [(len, 0), (len, 900)])
+        {
+            let bytes = payload(solution, body);
+            let block = Block::new(Bytes::from(bytes.clone())).unwrap();
+            let hash = BlockHash(sha256d(&bytes[..bytes.len() - body]));
+            assert_eq!(Block::hash_payload(&bytes), (Checksum(sha256d(&bytes)[..4].try_into().unwrap()), Some(hash)));
+            assert_eq!(block.hash(), hash);
+            for cut in [0, 3, BlockHeader::FIXED_LEN, BlockHeader::FIXED_LEN + 1, bytes.len() - body - 1] {
+                assert_eq!(Block::hash_payload(&bytes[..cut]), (Checksum::of(&bytes[..cut]), None));
+            }
+        }
     }
 }

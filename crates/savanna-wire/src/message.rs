@@ -5,8 +5,8 @@ use bytes::Bytes;
 use crate::frame::{Checksum, Payload};
 use crate::primitive::{Reader, write_compact_size};
 use crate::{
-    AddrV1, AddrV2, Block, BlockHeader, Bounded, Command, DecodeError, FilterAdd, FilterLoad, Inventory, Locator,
-    MAX_INVENTORY, ProtocolVersion, Reject, Transaction, Version,
+    AddrV1, AddrV2, Block, BlockHash, BlockHeader, Bounded, Command, DecodeError, FilterAdd, FilterLoad, Inventory,
+    Locator, MAX_INVENTORY, ProtocolVersion, Reject, Transaction, Version,
 };
 
 /// The most entries of an `addr` or `addrv2`.
@@ -88,7 +88,7 @@ impl Message {
         }
     }
 
-    /// Reads the payload of a `command` under the negotiated `version`.
+    /// Reads the payload of a `command` under the negotiated `version`; `hash` is a block's, if it is known.
     ///
     /// # Errors
     /// [`DecodeError`] if the payload is not exactly one value of the message's type. Only `version` may be followed by
@@ -97,6 +97,7 @@ impl Message {
         command: Command,
         payload: Payload<'_>,
         checksum: Checksum,
+        hash: Option<BlockHash>,
         version: ProtocolVersion,
     ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(payload.as_slice(), command.name());
@@ -104,7 +105,7 @@ impl Message {
         let inventory = |r: &mut Reader<'_>| Inventory::decode(r, version);
         let message = match command {
             Command::Version => return Version::decode(r).map(Self::Version),
-            Command::Block => return Block::from_payload(payload, checksum).map(Self::Block),
+            Command::Block => return Block::from_payload(payload, checksum, hash).map(Self::Block),
             Command::Tx => return Transaction::from_payload(payload).map(Self::Tx),
             Command::Verack => Self::Verack,
             Command::Ping => Self::Ping(r.u64()?),
