@@ -29,6 +29,9 @@ const QUEUE: usize = 256;
 /// How many peers may wait to be taken in.
 const JOIN_QUEUE: usize = 64;
 
+/// How many bytes of a stream its reader takes at most before the set is told that there is room for as many more.
+const TOLD_AFTER: u64 = 256 * 1024;
+
 /// The network as one service: whom to ask is the set's business.
 ///
 /// Clones are handles of the same set. When all of them, all unfinished [`ResponseFuture`]s and all [`BlockStream`]s are gone,
@@ -123,7 +126,8 @@ impl PeerSet {
         let (admitted, verdict) = oneshot::channel();
         let (sender, items) = mpsc::unbounded_channel();
         let id = self.next_id();
-        let stream = BlockStream { items, guard: Guard { id, shared: Arc::clone(&self.shared), is_armed: true } };
+        let stream =
+            BlockStream { items, taken: 0, guard: Guard { id, shared: Arc::clone(&self.shared), is_armed: true } };
         let reply = Reply::Stream { admitted: Some(admitted), items: sender };
         let command = Command { id, ask: Ask::Stream(hashes), reply };
         match timeout(self.shared.deadline, self.commands.send(command)).await {
@@ -295,6 +299,8 @@ impl<T> Future for ResponseFuture<T> {
 #[must_use = "a stream is cancelled when it is dropped"]
 pub struct BlockStream {
     items: mpsc::UnboundedReceiver<Fetched>,
+    /// Bytes of blocks taken that the set has not been told of.
+    taken: u64,
     guard: Guard,
 }
 
@@ -308,15 +314,18 @@ impl BlockStream {
     }
 
     fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fetched>> {
-        let fetched = ready!(self.items.poll_recv(cx));
+        let fetched = self.items.poll_recv(cx);
         match &fetched {
-            Some(Fetched { result: Ok((_, block)), .. }) => {
-                let _ = self.guard.shared.notices.send(Notice::Taken(self.guard.id, block.bytes().len() as u64));
-            }
-            Some(_) => {}
-            None => self.guard.is_armed = false,
+            Poll::Ready(Some(Fetched { result: Ok((_, block)), .. })) => self.taken += block.bytes().len() as u64,
+            Poll::Ready(Some(_)) => {}
+            Poll::Ready(None) => self.guard.is_armed = false,
+            Poll::Pending => {}
         }
-        Poll::Ready(fetched)
+        // Whoever takes all that is there tells so once.
+        if self.taken >= TOLD_AFTER || self.taken > 0 && fetched.is_pending() {
+            let _ = self.guard.shared.notices.send(Notice::Taken(self.guard.id, std::mem::take(&mut self.taken)));
+        }
+        fetched
     }
 }
 

@@ -6,8 +6,11 @@ use savanna_wire::MAX_BLOCK_LEN;
 /// How many bytes of a request Zebra serves before it drops the rest.
 const SERVED_BYTES: u64 = 1_000_000;
 
-/// What a transaction is taken to weigh, and an answer that is no list.
+/// What a transaction is taken to weigh, an answer of headers, and any other that is no list.
+///
+/// Who is sending headers, by which a chain grows, is given fewer blocks to send meanwhile.
 const TRANSACTION: u64 = 4_000;
+const HEADERS: u64 = 240_000;
 const SMALL: u64 = 1_000;
 
 /// What is known of the size of blocks, from those that came.
@@ -34,10 +37,10 @@ impl BlockSize {
         match kind {
             RequestKind::Blocks => self.mean.saturating_mul(items as u64),
             RequestKind::Transactions => TRANSACTION.saturating_mul(items as u64),
+            RequestKind::FindHeaders => HEADERS,
             RequestKind::Ping
             | RequestKind::Peers
             | RequestKind::FindBlocks
-            | RequestKind::FindHeaders
             | RequestKind::MempoolIds
             | RequestKind::PushTransaction
             | RequestKind::AdvertiseTransactions
