@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::fs;
+use std::process::{Command, Stdio};
 
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 /// The machine, and what else it was doing.
@@ -38,6 +40,40 @@ impl fmt::Display for Machine {
         let Self { cores, cpu, load_at_start, load_at_end } = self;
         write!(f, "{cores} cores of {cpu}; load {load_at_start:.1} at the start, {load_at_end:.1} at the end.")
     }
+}
+
+/// Keeps this thread, and those threads and processes that it starts meanwhile, on one core.
+pub(crate) struct OneCore {
+    /// The cores that it may use otherwise, as a list.
+    before: String,
+}
+
+impl OneCore {
+    /// Enters it by `taskset`, which is there on every Linux.
+    pub(crate) fn enter() -> Result<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let before = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let before = before.context("the system does not tell which cores there are")?.trim().to_owned();
+        let first: String = before.chars().take_while(char::is_ascii_digit).collect();
+        confine(&first)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for OneCore {
+    fn drop(&mut self) {
+        if let Err(error) = confine(&self.before) {
+            eprintln!("all that follows is measured on one core: {error}");
+        }
+    }
+}
+
+/// Confines this thread to a list of cores.
+fn confine(cores: &str) -> Result<()> {
+    let process = std::process::id().to_string();
+    let done = Command::new("taskset").args(["-p", "-c", cores, &process]).stdout(Stdio::null()).status()?;
+    ensure!(done.success(), "taskset failed: {done}");
+    Ok(())
 }
 
 fn load() -> f64 {
