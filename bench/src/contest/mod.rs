@@ -27,9 +27,6 @@ use crate::survey;
 /// How long a connection may take, counted from the dial.
 const CONNECT: Duration = Duration::from_secs(20);
 
-/// How many threads a runtime of many has, however many cores it may use.
-const MANY: usize = 2;
-
 /// How long a whole contest may take.
 const CONTEST: Duration = Duration::from_secs(300);
 
@@ -100,7 +97,7 @@ pub(crate) enum Contest {
 /// Round trips to be measured.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Pings {
-    /// On a runtime of one thread, or of many.
+    /// On a runtime of one thread, or of as many as there are cores to use.
     runtime: Flavor,
     peer: SocketAddr,
     rounds: usize,
@@ -236,12 +233,7 @@ impl Flavor {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async { tokio::time::timeout(CONTEST, tokio::spawn(work)).await })??
             }
-            Self::Multi => {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(MANY).enable_all().build()?;
-                let found = runtime.block_on(async { tokio::time::timeout(CONTEST, tokio::spawn(work)).await })??;
-                runtime.shutdown_background();
-                found
-            }
+            Self::Multi => async_main(async { tokio::spawn(work).await? }),
         }
     }
 }

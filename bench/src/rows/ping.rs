@@ -18,11 +18,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let (pong, echo) = (pong_listener()?, echo_listener()?);
     let note = format!(
         "Median of {rounds}, one after another, the peer and whoever asks on one core, so that it is work that is measured; the \
-         limit is 32 bytes echoed over an async stream on the same kind of runtime. The peer turns pings into pongs as fast as \
-         it echoes."
+         limit is 32 bytes echoed over an async stream on the same kind of runtime, which has a thread for each core that it \
+         may use. The peer turns pings into pongs as fast as it echoes."
     );
     let mut rows = Vec::new();
-    for (flavor, title) in [("single", "a runtime of one thread"), ("multi", "a runtime of many threads")] {
+    for (flavor, title) in [("single", "a runtime of one thread"), ("multi", "a work-stealing runtime")] {
         let enter = |name, address: SocketAddr| {
             enter::<f64>(name, &[flavor.to_owned(), address.to_string(), rounds.to_string()])
         };
