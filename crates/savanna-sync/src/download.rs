@@ -223,13 +223,6 @@ impl Download {
         }
     }
 
-    /// Returns whether there is a run worth writing: each write costs as much as some blocks do, so that few wait for more as long
-    /// as more are under way.
-    #[must_use]
-    pub const fn is_run_due(&self) -> bool {
-        self.window.is_run_due()
-    }
-
     /// Takes out the next blocks in order, up to about `bytes` of them; they count as unstored until
     /// [`Self::handle_stored`].
     pub fn take_run(&mut self, bytes: usize) -> Vec<Block> {

@@ -329,8 +329,7 @@ where
 
     /// Hands the next blocks to the disk.
     fn write(&mut self, now: Duration) {
-        let take_run = || if self.download.is_run_due() { self.download.take_run(RUN_BYTES) } else { Vec::new() };
-        let Some(job) = self.disk.next_job(now, take_run) else { return };
+        let Some(job) = self.disk.next_job(now, || self.download.take_run(RUN_BYTES)) else { return };
         let store = Arc::clone(&self.store);
         self.events.push(Box::pin(async move {
             let written = off_thread(move || write(store.as_ref(), job)).await;

@@ -17,10 +17,6 @@ const MEAN_WEIGHT: usize = 32;
 /// The fewest hashes that are worth taking in while others are there.
 const LEAST_ROOM: usize = 64;
 
-/// How many bytes about, or what part of the window, is worth a write of its own while more is on its way.
-const LEAST_RUN: usize = 512 * 1024;
-const LEAST_PART: usize = 4;
-
 /// How long a missing block is not asked for again; it doubles each time, so many times.
 const FIRST_REST: Duration = Duration::from_millis(250);
 const MAX_DOUBLINGS: u32 = 4;
@@ -189,12 +185,6 @@ impl Window {
         self.mean = ((self.mean * (MEAN_WEIGHT - 1) + length) / MEAN_WEIGHT).max(1);
         self.count_ready();
         self.shed();
-    }
-
-    /// Returns whether the blocks at the front are to be handed over, rather than to wait for those that are on their way.
-    pub(super) const fn is_run_due(&self) -> bool {
-        let is_worth_it = self.ready * self.mean >= LEAST_RUN || self.ready >= self.limits.blocks / LEAST_PART;
-        self.ready > 0 && (self.asked == 0 || is_worth_it)
     }
 
     /// Takes out blocks from the front, up to about `bytes`.
