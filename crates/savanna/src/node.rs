@@ -120,6 +120,12 @@ impl Node {
         &self.listening
     }
 
+    /// Returns the door by which peers come who dial us, to be watched by others than the holder of the node.
+    #[must_use]
+    pub const fn door(&self) -> &Door {
+        &self.door
+    }
+
     /// Returns what became of the connections that peers dialled.
     #[must_use]
     pub fn arrivals(&self) -> Arrivals {

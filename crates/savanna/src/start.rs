@@ -9,13 +9,14 @@ use savanna_net::{
     Clock, Connector, Door, Handshake, InboundFilter, InboundService, Listener, NodeConfig, SlotLimits, Slots, Tasks,
 };
 use savanna_peerset::{
-    BookService, Config, Dialer, Discovery, DnsSeeds, MAX_DIALS, NoSeeds, PeerSet, Policy, Relay, SharedBook, Upkeep,
+    BookService, Config, Dialer, Discovery, DnsSeeds, MAX_DIALS, PeerSet, Policy, Relay, SharedBook, Upkeep,
 };
 use savanna_store::PeerStore;
 use savanna_wire::{Network, PeerAddr, Services, UserAgent, sha256d};
 
 use crate::answers::Answers;
 use crate::listen::{Rooms, take_in};
+use crate::seeds::GivenSeeds;
 use crate::{Builder, Node, StartError, addresses, keep};
 
 /// How many pieces of gossip wait for the set; more are lost, and repeated by others.
@@ -88,11 +89,8 @@ impl<S: InboundService> Builder<S> {
             let anchors = book.with(|book| book.anchors().to_vec());
             let plan = Upkeep::with_policy(policy, named, anchors, derive(seed, b"upkeep"));
             let dialer = Dialer::new(connector, handshake, slots);
-            if policy.asks_seeds {
-                set.keep_discovering(plan, &book, &discovery, dialer, DnsSeeds(self.network), clock, &spawner);
-            } else {
-                set.keep_discovering(plan, &book, &discovery, dialer, NoSeeds, clock, &spawner);
-            }
+            let seeds = self.seeds.unwrap_or_else(|| GivenSeeds::new(DnsSeeds(self.network)));
+            set.keep_discovering(plan, &book, &discovery, dialer, seeds, clock, &spawner);
         }
         if let Some(store) = store {
             tasks.spawn(keep::save(store, book.clone(), spawner.stop()));
@@ -108,6 +106,9 @@ impl<S: InboundService> Builder<S> {
         config.session.services = self.services;
         config.session.relay = self.relay;
         config.standing.clone_from(&self.standing);
+        if let Some(traffic) = &self.traffic {
+            config.traffic = traffic.clone();
+        }
         Ok(config)
     }
 
@@ -123,7 +124,8 @@ impl<S: InboundService> Builder<S> {
             Network::Regtest => Policy::local(self.outbound),
         };
         let families = if self.proxy.is_some() { Families::IP.with(Family::Tor) } else { Families::IP };
-        Policy { families, asks_seeds: policy.asks_seeds && self.proxy.is_none(), ..policy }.growing_to(self.ceiling)
+        let asks_seeds = (policy.asks_seeds || self.seeds.is_some()) && self.proxy.is_none();
+        Policy { families, asks_seeds, ..policy }.growing_to(self.ceiling)
     }
 
     /// Keeps out whom the book says is banned, and whom the caller's filter names.
