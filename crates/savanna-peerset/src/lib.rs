@@ -52,6 +52,7 @@ mod event;
 mod gossip;
 mod inbound;
 mod inventory;
+mod judge;
 mod load;
 mod network;
 mod peer;

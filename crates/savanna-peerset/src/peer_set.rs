@@ -20,6 +20,7 @@ use savanna_wire::{BlockHash, PeerAddr, sha256d};
 
 use crate::driver::{Command, Driver, Ends, Notice, Reply};
 use crate::event::{Event, Events, MAX_EVENTS};
+use crate::judge::Judge;
 use crate::request::{Answer, Ask, Fetched, Outcome, RequestError, RequestId};
 use crate::{Config, Inbound, Peer, PeerCounts, RequestCounts, Set};
 
@@ -335,6 +336,11 @@ impl Teller {
     /// Tells a peer something that it does not answer; one that is gone misses it.
     pub(crate) fn tell(&self, peer: PeerId, statement: Request) {
         let _ = self.0.send(Notice::Tell(peer, statement));
+    }
+
+    /// Says by whom it is judged who is kept out, and that the judgement may have changed.
+    pub(crate) fn judge(&self, judge: Judge) {
+        let _ = self.0.send(Notice::Judge(judge));
     }
 }
 
