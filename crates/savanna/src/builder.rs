@@ -43,6 +43,7 @@ pub struct Builder<S = Nil> {
     pub(crate) dial_from: Option<IpAddr>,
     pub(crate) user_agent: Option<String>,
     pub(crate) relay: bool,
+    pub(crate) addrv2: bool,
     pub(crate) standing: Option<watch::Receiver<Standing>>,
     pub(crate) traffic: Option<Traffic>,
     pub(crate) config: Config,
@@ -75,6 +76,7 @@ impl Builder {
             dial_from: None,
             user_agent: None,
             relay: false,
+            addrv2: false,
             standing: None,
             traffic: None,
             config: Config::PUBLIC,
@@ -192,6 +194,7 @@ impl<S> Builder<S> {
             dial_from: self.dial_from,
             user_agent: self.user_agent,
             relay: self.relay,
+            addrv2: self.addrv2,
             standing: self.standing,
             traffic: self.traffic,
             config: self.config,
@@ -262,7 +265,21 @@ impl<S> Builder<S> {
         self
     }
 
+    /// Sets whether addresses are told as `addrv2` (ZIP-155), which holds those of Tor, I2P and CJDNS too; they are not unless told
+    /// to. What others send is understood either way.
+    ///
+    /// The protocol has no way to say that one understands it: peers that do not learn of no address from this node.
+    #[must_use]
+    pub const fn addrv2(mut self, is_sent: bool) -> Self {
+        self.addrv2 = is_sent;
+        self
+    }
+
     /// Follows where the node stands: the height that new peers are told, and the version below which peers are closed.
+    /// Without it, the version stays the one that is known to be in force at the start.
+    ///
+    /// # Security
+    /// The heights that peers claim raise it for nobody: they could have a node close the connections of all others.
     #[must_use]
     pub fn standing(mut self, standing: watch::Receiver<Standing>) -> Self {
         self.standing = Some(standing);

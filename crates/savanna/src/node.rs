@@ -96,7 +96,7 @@ impl Node {
 
     /// Returns the address book: what it knows can be read, and bans and addresses added.
     ///
-    /// A ban keeps out who dials us and keeps us from dialling; connections that are there it leaves alone.
+    /// A ban keeps out who dials us, keeps us from dialling, and closes the connections that are there.
     #[must_use]
     pub const fn book(&self) -> &SharedBook {
         &self.book

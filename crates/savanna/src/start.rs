@@ -70,6 +70,7 @@ impl<S: InboundService> Builder<S> {
         let rooms = Rooms::new(&self.slots, slots.clone());
         let peers = Config { inbound: rooms.places(), ..self.config };
         let set = PeerSet::spawn(peers, seed, Some(heard), clock, &spawner);
+        set.keep_out(&book, clock, &spawner);
         if !self.is_named_only {
             let relay = Relay::new(self.services, &self.announced(&listening), derive(seed, b"relay"));
             set.keep_gossiping(relay, &book, &discovery, clock, &spawner);
@@ -105,6 +106,7 @@ impl<S: InboundService> Builder<S> {
         }
         config.session.services = self.services;
         config.session.relay = self.relay;
+        config.session.addrv2 = self.addrv2;
         config.standing.clone_from(&self.standing);
         if let Some(traffic) = &self.traffic {
             config.traffic = traffic.clone();
@@ -128,13 +130,18 @@ impl<S: InboundService> Builder<S> {
         Policy { families, asks_seeds, ..policy }.growing_to(self.ceiling)
     }
 
-    /// Keeps out whom the book says is banned, and whom the caller's filter names.
+    /// Keeps out whom the book says is banned, and whom the caller's filter names. Who is discouraged comes in while peers leave
+    /// room.
     fn door(&self, slots: &Slots, book: &SharedBook, clock: Clock) -> Door {
-        let (book, filter) = (book.clone(), self.filter.clone());
+        let (book, filter, rooms) = (book.clone(), self.filter.clone(), Rooms::new(&self.slots, slots.clone()));
         let is_barred = move |ip: std::net::IpAddr| {
             let now = UnixTime::from(clock.now().unix);
-            let is_banned = book.with(|book| book.standing(ip.into(), now)) == Standing::Banned;
-            is_banned || filter.as_ref().is_some_and(|filter| filter.bars(ip))
+            let is_kept_out = match book.with(|book| book.standing(ip.into(), now)) {
+                Standing::Fine => false,
+                Standing::Discouraged => !rooms.have_place(),
+                Standing::Banned => true,
+            };
+            is_kept_out || filter.as_ref().is_some_and(|filter| filter.bars(ip))
         };
         Door::new(slots.clone(), self.accept_rates).with_filter(InboundFilter::new(is_barred))
     }
@@ -216,6 +223,17 @@ fn extend(ours: &UserAgent, program: &str) -> Result<UserAgent, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_a_proxy_no_seed_is_asked_and_onions_are_dialled() {
+        let proxy = savanna_net::Proxy { address: ([127, 0, 0, 1], 9050).into(), isolate: true };
+        for network in [Network::Mainnet, Network::Testnet] {
+            let (direct, proxied) = (Builder::new(network).policy(), Builder::new(network).proxy(proxy).policy());
+            assert_eq!((direct.asks_seeds, proxied.asks_seeds), (true, false));
+            let onion = |policy: Policy| policy.families.contains(Family::Tor);
+            assert_eq!((onion(direct), onion(proxied)), (false, true));
+        }
+    }
 
     #[test]
     fn the_program_is_named_behind_the_library() {
