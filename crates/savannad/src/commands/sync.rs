@@ -99,7 +99,7 @@ async fn fetch_from_found(seeds: impl Seeds + Sync, dir: &Path, job: &Job<'_>) -
     let search = Search::start(job.store.network(), dir, seeds, job.telemetry).await?;
     job.reporter.line(&match search.known() {
         0 => "looking for peers".to_owned(),
-        known => format!("looking for peers; {known} addresses are known"),
+        known => format!("looking for peers; known addresses: {known}"),
     });
     let (source, events) = (search.source(), search.events());
     let options = Options { first_peer_within: FIRST_PEER_WITHIN, ..Options::default() };
