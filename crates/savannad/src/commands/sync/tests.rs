@@ -13,7 +13,9 @@ use savanna_peerset::SeedAnswer;
 use savanna_sim::regtest;
 use savanna_store::PeerStore;
 use savanna_wire::{Block, BlockHeader, PeerAddr};
-use tokio::time::timeout;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 use tower::service_fn;
 
 use super::*;
@@ -25,8 +27,9 @@ const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 struct StandIn(Vec<SeedAnswer>);
 
 impl StandIn {
-    fn naming(address: SocketAddr) -> Self {
-        Self(vec![SeedAnswer { seed: 0, addresses: vec![PeerAddr::from(address)] }])
+    fn naming(addresses: &[SocketAddr]) -> Self {
+        let addresses = addresses.iter().copied().map(PeerAddr::from).collect();
+        Self(vec![SeedAnswer { seed: 0, addresses }])
     }
 }
 
@@ -40,6 +43,7 @@ impl Seeds for StandIn {
 type Chain = Arc<Mutex<Vec<Block>>>;
 
 /// Answers what a newcomer asks.
+#[allow(clippy::wildcard_enum_match_arm, reason = "nothing else is asked here")]
 fn serving(chain: &Chain) -> impl InboundService + Sync + use<> {
     let chain = Arc::clone(chain);
     service_fn(move |request| {
@@ -71,6 +75,22 @@ async fn server(chain: &Chain) -> Node {
     builder.start().await.unwrap()
 }
 
+/// Stands before a node, and lets those who come wait before they get there.
+async fn far_away(node: SocketAddr, delay: Duration) -> SocketAddr {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                sleep(delay).await;
+                let mut far = TcpStream::connect(node).await.unwrap();
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
 /// What a run of the command comes to, and its numbers at the end.
 async fn run_once(network: Network, dir: &Path, seeds: StandIn) -> (anyhow::Result<Summary>, String) {
     let (tasks, reporter) = (Tasks::new(), Reporter::of_found());
@@ -93,7 +113,7 @@ async fn f11_peers_are_found_by_seeds_and_in_the_next_run_by_the_book_alone() {
     let address = server.listening()[0];
     let dir = tempfile::tempdir().unwrap();
 
-    let (summary, page) = run_once(Network::Regtest, dir.path(), StandIn::naming(address)).await;
+    let (summary, page) = run_once(Network::Regtest, dir.path(), StandIn::naming(&[address])).await;
     let summary = summary.unwrap();
     assert_eq!((summary.tip_height, summary.tip_hash, summary.peers), (250, whole[250].hash(), 1));
     for line in [
@@ -117,6 +137,18 @@ async fn f11_peers_are_found_by_seeds_and_in_the_next_run_by_the_book_alone() {
 }
 
 #[tokio::test]
+async fn adversary_22_who_answers_first_does_not_say_where_the_chain_ends() {
+    let whole = regtest::chain(60, 0);
+    let withholding = server(&Chain::new(Mutex::new(whole[..=20].to_vec()))).await;
+    let honest = server(&Chain::new(Mutex::new(whole))).await;
+    let far = far_away(honest.listening()[0], Duration::from_secs(1)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let seeds = StandIn::naming(&[withholding.listening()[0], far]);
+    let (summary, _) = run_once(Network::Regtest, dir.path(), seeds).await;
+    assert_eq!(summary.unwrap().tip_height, 60);
+}
+
+#[tokio::test]
 async fn adversary_27_a_damaged_book_is_set_aside_and_peers_are_found_all_the_same() {
     let chain = Chain::new(Mutex::new(regtest::chain(3, 0)));
     let server = server(&chain).await;
@@ -124,7 +156,7 @@ async fn adversary_27_a_damaged_book_is_set_aside_and_peers_are_found_all_the_sa
     drop(open(dir.path(), Network::Regtest).await.unwrap());
     let book = dir.path().join(PeerStore::file_name(Network::Regtest));
     std::fs::write(&book, [0xa5; 4096]).unwrap();
-    let (summary, _) = run_once(Network::Regtest, dir.path(), StandIn::naming(server.listening()[0])).await;
+    let (summary, _) = run_once(Network::Regtest, dir.path(), StandIn::naming(server.listening())).await;
     assert_eq!(summary.unwrap().tip_height, 3);
     assert_eq!(std::fs::read(book.with_extension("damaged")).unwrap(), [0xa5; 4096]);
     let kept = PeerStore::open(dir.path(), Network::Regtest).unwrap();
