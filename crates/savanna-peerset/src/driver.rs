@@ -19,6 +19,7 @@ use savanna_peer::{CloseReason, Direction, Gossip, LocalReason, Offence, Request
 use savanna_wire::{Host, Inventory, Services};
 
 use crate::counts::{PeerCounts, RequestCounts};
+use crate::early::Early;
 use crate::event::Event;
 use crate::judge::Judge;
 use crate::network::{CallId, Output, Traits};
@@ -79,6 +80,7 @@ pub(crate) struct Driver {
     clock: Clock,
     ends: Ends,
     peers: BTreeMap<PeerId, Box<dyn Peer>>,
+    early: Early,
     closings: FuturesUnordered<BoxFuture<'static, (PeerId, CloseReason)>>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
     aborts: BTreeMap<CallId, AbortHandle>,
@@ -101,6 +103,7 @@ impl Driver {
             clock,
             ends,
             peers: BTreeMap::new(),
+            early: Early::default(),
             closings: FuturesUnordered::new(),
             calls: FuturesUnordered::new(),
             aborts: BTreeMap::new(),
@@ -204,6 +207,7 @@ impl Driver {
         if self.peers.contains_key(&id) {
             return;
         }
+        let told = self.early.take(id);
         let info = peer.info().clone();
         let standing = self.judge.standing(host(&*peer));
         if standing == Standing::Banned {
@@ -222,6 +226,9 @@ impl Driver {
         let _ = self.ends.events.send(Event::Joined { peer: id, info, address: peer.address() });
         self.peers.insert(id, peer);
         self.set.handle_joined(id, traits, now);
+        for gossip in told {
+            let _ = self.ends.events.send(Event::Gossip { peer: id, gossip });
+        }
     }
 
     /// Finds a place for a peer that dialled us, at the cost of another if need be.
@@ -255,6 +262,10 @@ impl Driver {
                         Gossip::Block(hash) => self.set.handle_announced(peer, [Inventory::Block(*hash)], now),
                         Gossip::Transactions(ids) => {
                             self.set.handle_announced(peer, ids.iter().map(|id| Inventory::from(*id)), now);
+                        }
+                        Gossip::Peers(_) if !self.peers.contains_key(&peer) => {
+                            self.early.keep(peer, gossip);
+                            continue;
                         }
                         Gossip::Transaction(_) | Gossip::Peers(_) => {}
                     }

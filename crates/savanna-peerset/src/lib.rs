@@ -48,6 +48,7 @@ mod config;
 mod counts;
 mod discovery;
 mod driver;
+mod early;
 mod event;
 mod gossip;
 mod inbound;
