@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use anyhow::bail;
 use futures_util::future::join_all;
 use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Network, Nil, NodeConfig, PeerAddr, Target,
-    Tasks, resolve,
+    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Network, Nil, NodeConfig, PeerAddr, Spawner,
+    Target, Tasks, resolve,
 };
 use savanna_peerset::{DialFailure, PeerSet, Upkeep};
 use tokio::sync::mpsc;
@@ -86,8 +86,7 @@ impl Places {
         let plan = Upkeep::new(self.found.keys().copied(), named, node.seed);
         let connector = Connector::direct().with_traffic(node.traffic.clone());
         let handshake = Handshake::new(node, Nil, clock, tasks.spawner());
-        let dialed = BTreeSet::new();
-        let dial = Dial { found: self.found, dialed, gone: gone.clone(), connector, handshake, missed };
+        let dial = Dial { found: self.found, gone: gone.clone(), connector, handshake, missed, spawner: tasks.spawner() };
         set.keep_connected(plan, dial, clock, &tasks.spawner());
         Gathering::of_named(set, named, gone)
     }
@@ -96,11 +95,11 @@ impl Places {
 /// Leads from the first address of a peer to the peer, by the first of its addresses that works.
 struct Dial {
     found: BTreeMap<PeerAddr, Vec<PeerAddr>>,
-    dialed: BTreeSet<PeerAddr>,
     gone: Gone,
     connector: Connector,
     handshake: Handshake<Nil>,
     missed: mpsc::UnboundedSender<Missed>,
+    spawner: Spawner,
 }
 
 impl Service<PeerAddr> for Dial {
@@ -114,17 +113,21 @@ impl Service<PeerAddr> for Dial {
 
     fn call(&mut self, first: PeerAddr) -> Self::Future {
         let addresses = self.found.get(&first).cloned().unwrap_or_default();
-        let gone = self.gone.clone();
-        if !self.dialed.insert(first) {
-            gone.note(first);
-        }
+        let (gone, spawner) = (self.gone.clone(), self.spawner.clone());
         let (connector, mut handshake, missed) = (self.connector.clone(), self.handshake.clone(), self.missed.clone());
         Box::pin(async move {
             let mut failure = DialFailure::Unreachable;
             for address in addresses {
                 let why = match connector.clone().oneshot(address).await {
                     Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
-                        Ok(client) => return Ok(client),
+                        Ok(client) => {
+                            let watched = client.clone();
+                            spawner.spawn(async move {
+                                watched.closed().await;
+                                gone.note(first);
+                            });
+                            return Ok(client);
+                        }
                         Err(error) => {
                             let why = error.to_string();
                             failure = DialFailure::Closed(error.reason);

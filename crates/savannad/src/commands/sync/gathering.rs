@@ -35,7 +35,7 @@ enum First {
     Found(OnceLock<Instant>),
 }
 
-/// The peers, by their first addresses, that were not reached or had to be dialled again.
+/// The peers, by their first addresses, that were not reached, or have left.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gone(Arc<Mutex<BTreeSet<PeerAddr>>>);
 

@@ -10,10 +10,10 @@ use savanna::Node;
 use savanna_net::InboundService;
 use savanna_peer::{Missing, Partial, Request, Response};
 use savanna_peerset::SeedAnswer;
-use savanna_sim::regtest;
+use savanna_sim::{regtest, version};
 use savanna_store::PeerStore;
-use savanna_wire::{Block, BlockHeader, PeerAddr};
-use tokio::io::copy_bidirectional;
+use savanna_wire::{Block, BlockHeader, Message, PeerAddr, encode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tower::service_fn;
@@ -178,4 +178,40 @@ async fn seeds_that_do_not_answer_are_named_at_once() {
     for line in ["savanna_seeds_asked_total 1", "savanna_addresses_total{source=\"seeded\",outcome=\"refused\"} 1"] {
         assert!(has(&page, line), "no {line} in\n{page}");
     }
+}
+
+/// Shakes hands with whoever comes, and then talks nonsense.
+async fn nonsense() -> SocketAddr {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let magic = Network::Regtest.magic();
+            let mut words = encode(&Message::Version(version(5)), magic).concat();
+            words.extend(encode(&Message::Verack, magic).concat());
+            words.extend([0; 24]);
+            tokio::spawn(async move {
+                let _ = stream.write_all(&words).await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn adversary_22_a_peer_that_is_turned_away_before_another_comes_holds_up_no_end() {
+    let chain = Chain::new(Mutex::new(regtest::chain(60, 0)));
+    let honest = server(&chain).await;
+    let far = far_away(honest.listening()[0], Duration::from_secs(1)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (tasks, reporter) = (Tasks::new(), Reporter::of_named());
+    let telemetry = Telemetry::start(&MetricsArgs { metrics: None }, &tasks).await.unwrap();
+    let store = open(dir.path(), Network::Regtest).await.unwrap();
+    let targets = [nonsense().await, far].map(|address| address.to_string().parse().unwrap());
+    let places = Places::find(&targets, Network::Regtest).await.unwrap();
+    let job = Job { store, until: None, telemetry: &telemetry, reporter: &reporter };
+    let fetching = fetch_from_named(places, &job, &tasks);
+    let summary = timeout(Duration::from_secs(20), fetching).await.expect("it waits for who was turned away");
+    assert_eq!(summary.unwrap().tip_height, 60);
 }
