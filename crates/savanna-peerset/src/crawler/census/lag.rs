@@ -58,10 +58,12 @@ fn spacing(network: Network, height: u32) -> Option<i64> {
         return None;
     }
     let upgrade = upgrade_at(network, height);
-    Some(match upgrade {
-        _ if upgrade >= Upgrade::Nu7 => 25,
-        _ if upgrade >= Upgrade::Blossom => 75,
-        _ => 150,
+    Some(if upgrade >= Upgrade::Nu7 {
+        25
+    } else if upgrade >= Upgrade::Blossom {
+        75
+    } else {
+        150
     })
 }
 

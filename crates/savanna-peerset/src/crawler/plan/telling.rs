@@ -38,7 +38,8 @@ impl Plan {
         };
         let mut news = 0;
         for address in addresses.into_iter().filter(|address| *address != itself) {
-            if !self.index.contains_key(&address) && !(self.hosts.has_room(address.host) && self.spend(teller, group)) {
+            let may = |plan: &mut Self| plan.hosts.has_room(address.host) && plan.spend(teller, group);
+            if !self.index.contains_key(&address) && !may(self) {
                 self.pass_over(address);
                 continue;
             }
