@@ -53,7 +53,7 @@
 //! |---|---|---|
 //! | for headers, hashes, addresses, a ping | [`Node::ask`] | one peer: the nearer of two random ones, another where that fails or is late |
 //! | for blocks or transactions by hash | [`Node::ask`] | many peers, in parts, those first who announced them |
-//! | for many blocks, one by one as they come | [`PeerSet::blocks`] | many peers, the fast ones more |
+//! | for many blocks, in parts of up to sixteen as they come | [`PeerSet::blocks`] | many peers, the fast ones more |
 //! | several peers the same | [`PeerSet::distinct`] | so many distinct peers; each answer bears its peer's number |
 //! | nothing, but to tell: a block, transactions | [`Node::ask`] | every peer |
 //!
