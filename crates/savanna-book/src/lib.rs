@@ -47,7 +47,7 @@ pub use family::{Families, Family, PerFamily};
 pub use netgroup::{Netgroup, Subnet};
 pub use outcome::{Added, Failure, Refusal};
 pub use penalty::{Mark, Penalties, Prefix, Standing, TooManyBans};
-pub use routable::Reach;
+pub use routable::{FOREIGN_PORTS, Reach};
 pub use snapshot::{Record, Restored, Snapshot, Table};
 pub use tables::BookCounts;
 pub use time::UnixTime;

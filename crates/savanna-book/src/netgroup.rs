@@ -1,5 +1,6 @@
 //! Groups of hosts that one owner is likely to hold.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use savanna_wire::Host;
@@ -65,6 +66,22 @@ impl Netgroup {
             _ => false,
         };
         is_masked.then_some(Self(bytes))
+    }
+}
+
+/// Shows the group as the range that it is: `1.2.0.0/16`, `2a01:4f8::/32`, `onion/a`.
+impl fmt::Display for Netgroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [kind, a, b, c, d] = self.0;
+        match kind {
+            0 => write!(f, "{a}.{b}.0.0/16"),
+            1 => write!(f, "{:x}:{:x}::/32", u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
+            2 => write!(f, "onion/{:x}", a >> 4),
+            3 => write!(f, "i2p/{:x}", a >> 4),
+            4 => write!(f, "{a:x}{b:02x}::/12"),
+            Self::SEED => write!(f, "seed/{a}"),
+            _ => f.write_str("operator"),
+        }
     }
 }
 
@@ -145,6 +162,24 @@ mod tests {
         assert_ne!(Subnet::of(host("2a01:4f8::1")), Subnet::of(host("2a01:4f8:0:1::1")));
         assert_eq!(Subnet::of(host("2a01:4f8::1")), Subnet::of(host("2a01:4f8::ffff:1")));
         assert_ne!(group("127.0.0.1"), group("127.1.0.1"));
+    }
+
+    #[test]
+    fn a_group_is_shown_as_its_range() {
+        let shown = |host: Host| Netgroup::of(host).to_string();
+        for (text, range) in [
+            ("203.0.113.5", "203.0.0.0/16"),
+            ("2002:cb00:7105::1", "203.0.0.0/16"),
+            ("2a01:4f8:1::1", "2a01:4f8::/32"),
+            ("2a01::1", "2a01:0::/32"),
+        ] {
+            assert_eq!(shown(host(text)), range);
+        }
+        assert_eq!((shown(Host::TorV3([0xab; 32])), shown(Host::I2p([7; 32]))), ("onion/a".into(), "i2p/0".into()));
+        let cjdns = savanna_wire::CjdnsIpv6::new("fc5a::1".parse().unwrap()).unwrap();
+        assert_eq!(shown(Host::Cjdns(cjdns)), "fc50::/12");
+        assert_eq!(Netgroup::of_seed(3).to_string(), "seed/3");
+        assert_eq!(Netgroup::of_operator().to_string(), "operator");
     }
 
     #[test]

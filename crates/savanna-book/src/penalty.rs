@@ -47,6 +47,7 @@ pub struct Penalties {
     bans: PrefixMap<UnixTime>,
     marks: PrefixMap<Mark>,
     overlay_marks: usize,
+    changes: u64,
     /// When room was last made.
     swept: UnixTime,
 }
@@ -78,6 +79,12 @@ impl Penalties {
         if self.marks.covering(host).any(discourages) { Standing::Discouraged } else { Standing::Fine }
     }
 
+    /// Returns how often anything was written, so that who keeps account sees that there is something new.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Bans a prefix until a moment, or for as long as it was banned already if that is longer.
     ///
     /// # Errors
@@ -91,6 +98,7 @@ impl Penalties {
         }
         let until = self.bans.get(&prefix).map_or(until, |banned| until.max(*banned));
         self.bans.insert(prefix, until);
+        self.changes += 1;
         Ok(())
     }
 
@@ -127,6 +135,7 @@ impl Penalties {
             self.overlay_marks += usize::from(prefix.is_overlay());
         }
         self.marks.insert(prefix, mark);
+        self.changes += 1;
         true
     }
 

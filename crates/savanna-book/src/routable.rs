@@ -58,7 +58,7 @@ fn reach_v6(ip: Ipv6Addr) -> Reach {
 }
 
 /// Ports that no peer of ours listens on: Zcash's RPC, and chains that share the network's magic.
-const FOREIGN_PORTS: [u16; 6] = [8232, 18232, 8033, 18033, 16125, 26125];
+pub const FOREIGN_PORTS: [u16; 6] = [8232, 18232, 8033, 18033, 16125, 26125];
 
 /// Returns whether a peer of `network` may listen on the address's port.
 ///

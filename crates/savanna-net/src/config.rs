@@ -30,6 +30,7 @@ pub fn session_config(network: Network) -> Config {
         user_agent: UserAgent::new(USER_AGENT.as_bytes()).unwrap_or_default(),
         height: 0,
         relay: false,
+        addrv2: false,
         receiver: VersionAddr::UNSPECIFIED,
         self_key: SelfKey::new(random::bytes()),
         transaction_id,

@@ -161,7 +161,7 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         loop {
             let mut moved = !turn.clients_wait && self.poll_clients(&mut turn, cx);
             // Whatever moved before may have made room for requests that wait, the answers to cancelled ones too.
-            self.asks.put(&mut self.session, self.now);
+            moved |= self.asks.put(&mut self.session, self.now);
             moved |= self.poll_questions(cx);
             let has_read = !turn.stream_waits && self.poll_read(&mut turn, cx);
             moved |= has_read;
@@ -227,7 +227,8 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
         }
         let taken = self.asks.poll(cx);
         turn.clients_wait = self.asks.has_room() && self.shared.is_some();
-        if taken.count > 0
+        // Who gives up waiting for room gives it back.
+        if (taken.count > 0 || cancelled)
             && let Some(shared) = &self.shared
         {
             shared.wake_for_room();

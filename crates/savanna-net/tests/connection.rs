@@ -5,10 +5,11 @@ mod common;
 
 use std::time::Duration;
 
-use savanna_net::{Direction, Request, Response};
+use savanna_net::{Client, Direction, Request, Response, ResponseFuture};
 use savanna_peer::{CloseReason, Incompatibility, LocalReason, Partial, RequestError, Timer};
 use savanna_wire::{BlockHash, Message, ProtocolVersion, RejectCode, TransactionId, TxId};
 use tokio::io::duplex;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt, service_fn};
 
@@ -213,6 +214,59 @@ async fn readiness_means_room_in_the_queue() {
     drop(late);
     settle().await;
     assert!(!client.is_closed());
+}
+
+/// Fills the queue of a client whose peer answers nothing.
+async fn fill(client: &mut Client) -> Vec<ResponseFuture> {
+    let mut waiting = Vec::new();
+    while let Ok(ready) = timeout(Duration::from_millis(1), client.ready()).await {
+        waiting.push(ready.unwrap().call(find_headers(1)));
+        assert!(waiting.len() < 1000, "the queue has no bound");
+    }
+    waiting
+}
+
+fn wait_for_room(client: &Client) -> JoinHandle<bool> {
+    let mut client = client.clone();
+    tokio::spawn(async move { client.ready().await.is_ok() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_that_a_dropped_future_gives_back_makes_a_client_ready() {
+    let mut node = Node::new();
+    let (mut client, mut puppet) = node.meet(None).await;
+    let _waiting = fill(&mut client).await;
+    let mut next = client.ask(find_headers(2));
+    assert!(timeout(Duration::from_millis(1), &mut next).await.is_err());
+    let ready = wait_for_room(&client);
+    settle().await;
+    assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
+    puppet.send(no_headers()).await;
+    settle().await;
+    assert!(!ready.is_finished(), "the room is that of who came first");
+    drop(next);
+    assert!(within(Duration::from_millis(10), ready).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_gets_ready_while_the_peer_reads_nothing() {
+    let mut node = Node::new();
+    let (ours, theirs) = duplex(4096);
+    let handshake = node.begin(ours, Direction::Outbound, None);
+    let mut puppet = Puppet::new(theirs);
+    puppet.accept().await;
+    let mut client = within(BOUND, handshake).await.unwrap();
+    let _asked = client.ask(find_headers(1));
+    assert!(matches!(puppet.question().await, Some(Message::GetHeaders(_))));
+    let ids = (0..250).map(|byte| TransactionId::Legacy(TxId([byte; 32]))).collect();
+    client.ask(Request::AdvertiseTransactions(ids)).await.unwrap();
+    let _waiting = fill(&mut client).await;
+    let ready = wait_for_room(&client);
+    settle().await;
+    assert!(!ready.is_finished());
+    // What is answered makes room for a question more, though that one cannot be written yet.
+    puppet.send(no_headers()).await;
+    assert!(within(Duration::from_millis(10), ready).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use savanna_net::{Connector, Direction, Nil, Request, Response, Traffic};
 use savanna_peer::{CloseReason, Gossip, LocalReason, RequestKind};
-use savanna_wire::{BlockHash, Host, Inventory, Message, PeerAddr, ProtocolVersion, Version};
-use tokio::io::duplex;
+use savanna_wire::{BlockHash, Host, Inventory, Message, PeerAddr, ProtocolVersion, TransactionId, TxId, Version};
+use tokio::io::{AsyncReadExt, duplex};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
@@ -51,6 +51,33 @@ async fn every_byte_is_counted_at_both_ends_and_every_connection_from_begin_to_e
     assert_eq!(seen(ours.closed(Direction::Outbound)), [("local", 1)]);
     assert_eq!(seen(theirs.closed(Direction::Inbound)), [("closed_by_peer", 1)]);
     assert_eq!(BOTH.map(|direction| ours.connections(direction)), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_a_goodbye_are_counted_as_far_as_they_went() {
+    let (mut node, traffic) = counted();
+    let (stream, theirs) = duplex(4096);
+    let handshake = node.begin(stream, Direction::Outbound, None);
+    let mut puppet = Puppet::new(theirs);
+    puppet.accept().await;
+    let client = within(BOUND, handshake).await.unwrap();
+    assert!(matches!(puppet.next().await, Some(Message::Ping(_))));
+    settle().await;
+    let before = traffic.sent();
+    let ids = (0..250).map(|byte| TransactionId::Legacy(TxId([byte; 32]))).collect();
+    client.ask(Request::AdvertiseTransactions(ids)).await.unwrap();
+    settle().await;
+    client.close(CloseReason::Local(LocalReason::Evicted));
+    within(BOUND, client.closed()).await;
+    let mut read = vec![0; 3000];
+    puppet.stream.read_exact(&mut read).await.unwrap();
+    settle().await;
+    // Then it reads no more, until the connection has ended.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(node.tasks.is_empty());
+    puppet.stream.read_to_end(&mut read).await.unwrap();
+    assert!(read.len() > 6000);
+    assert_eq!(traffic.sent() - before, read.len() as u64);
 }
 
 #[tokio::test(start_paused = true)]

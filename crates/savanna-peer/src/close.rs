@@ -85,6 +85,9 @@ pub enum LocalReason {
     /// The slot is needed for another peer.
     #[error("evicted")]
     Evicted,
+    /// The operator keeps the peer's host out, or what another of its connections has done.
+    #[error("kept out")]
+    Barred,
     /// The inbound service is overloaded, and this connection's request was the one too many.
     #[error("overloaded")]
     Overloaded,

@@ -25,6 +25,9 @@ pub struct Config {
     pub height: u32,
     /// Whether we want transactions announced.
     pub relay: bool,
+    /// Whether we tell addresses as `addrv2` (ZIP-155), which holds those of overlay networks too. A peer that does not know the
+    /// message learns of no address then, since there is no way to ask whether it does.
+    pub addrv2: bool,
     /// Where we see the peer, as we tell it.
     pub receiver: VersionAddr,
     /// What makes our nonces recognisable to every session of this node.

@@ -78,7 +78,7 @@ pub(crate) fn cut(mut ids: Vec<TransactionId>) -> Vec<TransactionId> {
 }
 
 /// Returns the messages that tell the peer something; none for a question.
-pub(crate) fn statement(request: &Request, negotiated: ProtocolVersion) -> Option<Message> {
+pub(crate) fn statement(request: &Request, negotiated: ProtocolVersion, addrv2: bool) -> Option<Message> {
     match request {
         Request::PushTransaction(transaction) => Some(Message::Tx(transaction.clone())),
         Request::AdvertiseBlock(hash) => Some(Message::Inv(Bounded::truncated(vec![Inventory::Block(*hash)]))),
@@ -87,7 +87,7 @@ pub(crate) fn statement(request: &Request, negotiated: ProtocolVersion) -> Optio
             let items: Vec<_> = known.map(Inventory::from).collect();
             (!items.is_empty()).then(|| Message::Inv(Bounded::truncated(items)))
         }
-        Request::AdvertisePeers(peers) if peers.len() <= MAX_ADVERTISED_PEERS => addresses(peers),
+        Request::AdvertisePeers(peers) if peers.len() <= MAX_ADVERTISED_PEERS => addresses(peers, addrv2),
         Request::AdvertiseTransactions(_)
         | Request::AdvertisePeers(_)
         | Request::Ping
@@ -100,8 +100,11 @@ pub(crate) fn statement(request: &Request, negotiated: ProtocolVersion) -> Optio
     }
 }
 
-/// Writes addresses as an `addr`: those of IP networks, as far as it holds them.
-pub(crate) fn addresses(peers: &[AddrV2]) -> Option<Message> {
+/// Writes addresses as an `addrv2`, or else as an `addr`: those of IP networks. Either as far as it holds them.
+pub(crate) fn addresses(peers: &[AddrV2], addrv2: bool) -> Option<Message> {
+    if addrv2 {
+        return (!peers.is_empty()).then(|| Message::AddrV2(Bounded::truncated(peers.to_vec())));
+    }
     let entries: Vec<_> = peers
         .iter()
         .filter_map(|peer| {

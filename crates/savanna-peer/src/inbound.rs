@@ -42,6 +42,8 @@ const MAX_FENCES: u32 = 256;
 #[derive(Debug)]
 pub(crate) struct Inbound {
     direction: Direction,
+    /// Whether addresses are answered as `addrv2`.
+    addrv2: bool,
     next_id: u64,
     queue: VecDeque<Entry>,
     queue_bytes: usize,
@@ -70,9 +72,10 @@ impl Inbound {
     const SEARCHES: u32 = 1000;
     const SEARCH_PERIOD: Duration = Duration::from_millis(10);
 
-    pub(crate) fn new(direction: Direction, now: Duration) -> Self {
+    pub(crate) fn new(direction: Direction, addrv2: bool, now: Duration) -> Self {
         Self {
             direction,
+            addrv2,
             next_id: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -158,8 +161,13 @@ impl Inbound {
         if let Some(entry) = place
             && let Entry::Open(_, request) = std::mem::replace(entry, Entry::Answered(Vec::new()))
         {
-            let frames: Vec<_> =
-                answer(&request, response, negotiated).iter().map(|message| outbox.frame(message)).collect();
+            let messages = match (&request, response) {
+                (Request::Peers, Response::Peers(peers)) => {
+                    gossip::addresses(&peers, self.addrv2).into_iter().collect()
+                }
+                (_, response) => answer(&request, response, negotiated),
+            };
+            let frames: Vec<_> = messages.iter().map(|message| outbox.frame(message)).collect();
             self.queue_bytes = self.queue_bytes.saturating_sub(weight(&request));
             self.held_bytes += frames.iter().map(Frame::len).sum::<usize>();
             *entry = Entry::Answered(frames);
@@ -255,10 +263,9 @@ fn weight(request: &Request) -> usize {
     }
 }
 
-/// Turns the service's response into messages.
+/// Turns the service's response into messages, but for addresses.
 fn answer(request: &Request, response: Response, negotiated: ProtocolVersion) -> Vec<Message> {
     match (request, response) {
-        (Request::Peers, Response::Peers(peers)) => gossip::addresses(&peers).into_iter().collect(),
         (Request::FindBlocks { .. }, Response::BlockHashes(hashes)) if !hashes.is_empty() => {
             let items = hashes.into_iter().take(MAX_BLOCK_HASHES).map(Inventory::Block).collect();
             vec![Message::Inv(Bounded::truncated(items))]

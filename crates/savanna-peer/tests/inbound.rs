@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
-use savanna_peer::{Direction, Event, InboundId, Missing, Partial, Request, Response, Step};
+use savanna_peer::{Config, Direction, Event, InboundId, Missing, Partial, Request, Response, Step};
 use savanna_sim::{Pair, Puppet, address, block, config, header, transaction, transaction_id};
 use savanna_wire::{
-    AddrV2, BlockHash, Bounded, Host, Inventory, Locator, Message, PeerAddr, ProtocolVersion, Services, TransactionId,
+    AddrV2, BlockHash, Bounded, CjdnsIpv6, Host, Inventory, Locator, Message, PeerAddr, ProtocolVersion, Services,
+    TransactionId,
 };
 
 fn ready(direction: Direction) -> Puppet {
@@ -241,4 +242,69 @@ fn two_nodes_that_ask_much_of_each_other_both_get_it() {
         let is_whole = |event: &Event| matches!(event, Event::Response { result: Ok(Response::Blocks(blocks)), .. } if blocks.found.len() == 1);
         assert!(events.iter().all(is_whole));
     }
+}
+
+/// One address of each network, in the order of their numbers in ZIP-155.
+fn every_network() -> Vec<AddrV2> {
+    let at = |host| AddrV2 { address: PeerAddr { host, port: 8233 }, ..address(1) };
+    let cjdns = CjdnsIpv6::new("fc00::5".parse().unwrap()).unwrap();
+    let v6 = "2a00::1".parse::<std::net::IpAddr>().unwrap().into();
+    vec![address(1), at(v6), at(Host::TorV3([7; 32])), at(Host::I2p([8; 32])), at(Host::Cjdns(cjdns))]
+}
+
+#[test]
+fn addresses_go_as_addrv2_where_the_switch_says_so() {
+    let all = every_network();
+    for addrv2 in [false, true] {
+        let mut puppet = Puppet::established(Config { addrv2, ..config(1) }, Direction::Inbound);
+        puppet.hear();
+        let answer = exchange(&mut puppet, &Message::GetAddr, &Request::Peers, Response::Peers(all.clone()));
+        puppet.ask(Request::AdvertisePeers(all.clone()));
+        let told = puppet.hear();
+        assert_eq!(answer, told);
+        match &told[..] {
+            [Message::AddrV2(entries)] if addrv2 => assert_eq!(entries[..], all),
+            [Message::Addr(entries)] if !addrv2 => {
+                let told: Vec<PeerAddr> = entries.iter().map(|entry| entry.address.into()).collect();
+                assert_eq!(told, [all[0].address, all[1].address]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_an_addrv2_are_those_of_zip_155() {
+    let mut puppet = Puppet::established(Config { addrv2: true, ..config(1) }, Direction::Outbound);
+    puppet.hear();
+    let onion = AddrV2 { address: PeerAddr { host: Host::TorV3([7; 32]), port: 8233 }, ..address(1) };
+    puppet.ask(Request::AdvertisePeers(vec![address(0), onion]));
+    let sent = puppet.session.poll_transmit().unwrap();
+    let mut expected = b"addrv2\0\0\0\0\0\0".to_vec();
+    let mut payload = vec![2, 1, 0, 0, 0, 1, 1, 4, 1, 1, 1, 1, 0x20, 0x29];
+    payload.extend([1, 0, 0, 0, 1, 4, 32]);
+    payload.extend([7; 32]);
+    payload.extend([0x20, 0x29]);
+    expected.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
+    assert_eq!(sent[4..20], expected);
+    assert_eq!(sent[24..], payload);
+}
+
+#[test]
+fn two_nodes_tell_each_other_of_every_network() {
+    let all = every_network();
+    let mut pair = Pair::with(config(1), Config { addrv2: true, ..config(2) }, 7);
+    pair.drive();
+    pair.outbound.events();
+    let now = pair.now();
+    let id = pair.outbound.session.request(&Request::Peers, now).unwrap();
+    pair.drive();
+    let question = pair.inbound.events().into_iter().find_map(|event| match event {
+        Event::Request { id, request: Request::Peers } => Some(id),
+        _ => None,
+    });
+    pair.inbound.session.respond(question.unwrap(), Response::Peers(all.clone()));
+    pair.drive();
+    let answered = Event::Response { id, result: Ok(Response::Peers(all)) };
+    assert!(pair.outbound.events().contains(&answered));
 }

@@ -29,7 +29,6 @@
 
 mod census;
 mod changes;
-mod group;
 mod plan;
 mod probe;
 mod record;
@@ -39,10 +38,9 @@ mod talk;
 
 pub use census::{Census, KindCount, Lag, Spread, Summary, UpgradeReadiness};
 pub use changes::{Change, Changes, Software};
-pub use group::Group;
 pub use plan::{
-    MAX_DIALS, MAX_KNOWN, MAX_TALKS, MEET_AGAIN, Plan, PlanConfig, Progress, SECOND_CHANCE, Saved, SavedNode,
-    TOLD_PER_GROUP, TOLD_PER_NODE, Talk,
+    MAX_DIALS, MAX_KNOWN, MAX_PASSED_OVER, MAX_TALKS, MEET_AGAIN, PORTS_PER_HOST, Plan, PlanConfig, Progress,
+    SECOND_CHANCE, Saved, SavedNode, TOLD_PER_GROUP, TOLD_PER_NODE, Talk,
 };
 pub use probe::Probe;
 pub use record::{Chain, Ending, Introduction, NetworkKind, Outcome, ParseLabelError, Record};

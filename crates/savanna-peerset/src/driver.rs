@@ -13,12 +13,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
+use savanna_book::Standing;
 use savanna_net::{Clock, PeerId, Stop};
 use savanna_peer::{CloseReason, Direction, Gossip, LocalReason, Offence, Request, Response};
-use savanna_wire::{Inventory, Services};
+use savanna_wire::{Host, Inventory, Services};
 
 use crate::counts::{PeerCounts, RequestCounts};
+use crate::early::Early;
 use crate::event::Event;
+use crate::judge::Judge;
 use crate::network::{CallId, Output, Traits};
 use crate::request::{Ask, Fetched, Outcome, RequestError, RequestId};
 use crate::{Inbound, Peer, Set, Verdict};
@@ -53,6 +56,7 @@ pub(crate) enum Notice {
     Taken(RequestId, u64),
     Report(PeerId, Offence),
     Tell(PeerId, Request),
+    Judge(Judge),
 }
 
 /// What the driver and its handles share, at the driver's end.
@@ -72,9 +76,11 @@ type Answered = Result<(CallId, PeerId, Result<Response, savanna_peer::RequestEr
 pub(crate) struct Driver {
     set: Set,
     inbound: Inbound,
+    judge: Judge,
     clock: Clock,
     ends: Ends,
     peers: BTreeMap<PeerId, Box<dyn Peer>>,
+    early: Early,
     closings: FuturesUnordered<BoxFuture<'static, (PeerId, CloseReason)>>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
     aborts: BTreeMap<CallId, AbortHandle>,
@@ -93,9 +99,11 @@ impl Driver {
         Self {
             set,
             inbound,
+            judge: Judge::default(),
             clock,
             ends,
             peers: BTreeMap::new(),
+            early: Early::default(),
             closings: FuturesUnordered::new(),
             calls: FuturesUnordered::new(),
             aborts: BTreeMap::new(),
@@ -154,6 +162,10 @@ impl Driver {
                         self.statements.push(Box::pin(async move { drop(told.await) }));
                     }
                 }
+                Notice::Judge(judge) => {
+                    self.judge = judge;
+                    self.bar(now);
+                }
                 Notice::Taken(request, bytes) => self.set.handle_taken(request, bytes, now),
                 Notice::Report(peer, offence) => {
                     if let Some(held) = self.peers.get(&peer) {
@@ -164,6 +176,21 @@ impl Driver {
             }
         }
         is_moved
+    }
+
+    /// Closes the connections of those who are kept out; not of those who came in though they were discouraged.
+    fn bar(&mut self, now: Duration) {
+        for (id, held) in &self.peers {
+            let is_barred = match self.judge.standing(host(&**held)) {
+                Standing::Fine => false,
+                Standing::Discouraged => !self.inbound.is_discouraged(*id),
+                Standing::Banned => true,
+            };
+            if is_barred {
+                held.close(CloseReason::Local(LocalReason::Barred));
+                self.set.handle_left(*id, now);
+            }
+        }
     }
 
     fn poll_joins(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
@@ -180,8 +207,14 @@ impl Driver {
         if self.peers.contains_key(&id) {
             return;
         }
+        let told = self.early.take(id);
         let info = peer.info().clone();
-        if info.direction == Direction::Inbound && !self.has_place(&*peer, now) {
+        let standing = self.judge.standing(host(&*peer));
+        if standing == Standing::Banned {
+            return peer.close(CloseReason::Local(LocalReason::Barred));
+        }
+        let is_discouraged = standing == Standing::Discouraged;
+        if info.direction == Direction::Inbound && !self.has_place(&*peer, is_discouraged, now) {
             tracing::debug!(peer = %id, "no place for a peer that dialled us");
             return peer.close(CloseReason::Local(LocalReason::Evicted));
         }
@@ -193,10 +226,13 @@ impl Driver {
         let _ = self.ends.events.send(Event::Joined { peer: id, info, address: peer.address() });
         self.peers.insert(id, peer);
         self.set.handle_joined(id, traits, now);
+        for gossip in told {
+            let _ = self.ends.events.send(Event::Gossip { peer: id, gossip });
+        }
     }
 
     /// Finds a place for a peer that dialled us, at the cost of another if need be.
-    fn has_place(&mut self, peer: &dyn Peer, now: Duration) -> bool {
+    fn has_place(&mut self, peer: &dyn Peer, is_discouraged: bool, now: Duration) -> bool {
         if self.inbound.is_full() {
             for (id, held) in &self.peers {
                 if let Some(round_trip) = held.round_trip() {
@@ -204,7 +240,7 @@ impl Driver {
                 }
             }
         }
-        match self.inbound.handle_joined(peer.id(), peer.address().map(|address| address.host), now) {
+        match self.inbound.handle_joined(peer.id(), host(peer), is_discouraged, now) {
             Verdict::Stays => true,
             Verdict::Refused => false,
             Verdict::Replaces(other) => {
@@ -226,6 +262,10 @@ impl Driver {
                         Gossip::Block(hash) => self.set.handle_announced(peer, [Inventory::Block(*hash)], now),
                         Gossip::Transactions(ids) => {
                             self.set.handle_announced(peer, ids.iter().map(|id| Inventory::from(*id)), now);
+                        }
+                        Gossip::Peers(_) if !self.peers.contains_key(&peer) => {
+                            self.early.keep(peer, gossip);
+                            continue;
                         }
                         Gossip::Transaction(_) | Gossip::Peers(_) => {}
                     }
@@ -360,6 +400,10 @@ impl Future for Driver {
         this.publish();
         if this.is_unused && this.set.is_idle() { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+fn host(peer: &dyn Peer) -> Option<Host> {
+    peer.address().map(|address| address.host)
 }
 
 impl Reply {

@@ -52,7 +52,8 @@ pub enum Event {
         /// Where, as it claims.
         address: PeerAddr,
     },
-    /// So many events were lost, because they were not taken in time.
+    /// So many events were lost, because they were not taken in time. Those of all kinds share one room, so gossip may have taken
+    /// that of peers who joined or left: [`PeerSet::peers`](crate::PeerSet::peers) always tells how many there are.
     Lagged(u64),
 }
 

@@ -59,17 +59,34 @@ impl Inbound {
         self.peers.len() >= self.limit
     }
 
-    /// Takes a peer in, if it stays. One that it replaces is forgotten.
-    pub fn handle_joined(&mut self, peer: PeerId, host: Option<Host>, now: Duration) -> Verdict {
+    /// Returns whether a peer is known to have been discouraged when it came.
+    #[must_use]
+    pub fn is_discouraged(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|candidate| candidate.is_discouraged)
+    }
+
+    /// Takes a peer in, if it stays. One that it replaces is forgotten. Who is discouraged replaces nobody.
+    pub fn handle_joined(&mut self, peer: PeerId, host: Option<Host>, is_discouraged: bool, now: Duration) -> Verdict {
         let mut verdict = Verdict::Stays;
         if self.is_full() {
+            if is_discouraged {
+                return Verdict::Refused;
+            }
             let candidates: Vec<_> = self.peers.values().copied().collect();
             let Some(evicted) = evict(&candidates, &self.secret) else { return Verdict::Refused };
             self.peers.remove(&evicted);
             verdict = Verdict::Replaces(evicted);
         }
-        let candidate =
-            Candidate { peer, host, since: now, round_trip: None, block: None, transaction: None, headers: None };
+        let candidate = Candidate {
+            peer,
+            host,
+            is_discouraged,
+            since: now,
+            round_trip: None,
+            block: None,
+            transaction: None,
+            headers: None,
+        };
         self.peers.insert(peer, candidate);
         verdict
     }

@@ -13,7 +13,7 @@ use savanna_wire::Inventory;
 use crate::counts::{CallOutcome, PeerCounts, RequestCounts};
 use crate::inventory::Registry;
 use crate::load::Load;
-use crate::request::{Fetched, Outcome, RequestError, RequestId, is_hedged};
+use crate::request::{Fetched, Outcome, RequestError, RequestId, is_hedged, tells_nearness};
 use crate::retry::RetryBudget;
 use crate::size::BlockSize;
 
@@ -309,10 +309,10 @@ impl Network {
             self.timers.insert((call.overdue, Timer::Overdue(id)));
         }
         if is_first_time && let Some(peer) = self.peers.get_mut(&call.peer) {
-            if call.items.is_empty() {
-                peer.load.late(now.saturating_sub(call.begun));
-            } else {
+            if !call.items.is_empty() {
                 peer.load.stalled(call.begun, now);
+            } else if tells_nearness(call.kind) {
+                peer.load.late(now.saturating_sub(call.begun));
             }
         }
         Some((call.request, parts))
@@ -322,6 +322,7 @@ impl Network {
     pub(crate) fn measure(&mut self, call: &Call, delivered: Option<(usize, u64)>, now: Duration) {
         let Some(peer) = self.peers.get_mut(&call.peer) else { return };
         match delivered {
+            _ if call.items.is_empty() && !tells_nearness(call.kind) => {}
             Some((_, _)) if call.items.is_empty() => peer.load.answered(now.saturating_sub(call.begun)),
             Some((count, bytes)) if count > 0 => peer.load.delivered(count, bytes, call.begun, now),
             // Many transactions are known to few. Whoever serves the chain has its blocks.
@@ -366,9 +367,18 @@ impl Network {
         is_open && wait(first) <= wait(other).saturating_mul(LENIENCE).max(NEAR)
     }
 
-    /// Returns whether any peer may be asked for more of a list.
-    pub(crate) fn is_bulk_open(&self) -> bool {
-        self.peers.values().any(|peer| peer.load.room() > 0)
+    /// Returns whether any peer may be asked for more of a list. While there are peers to trust, others open nothing: they are
+    /// asked for what those cannot give when there is room at one of those, as there is after each answer.
+    pub(crate) fn is_bulk_open(&self, kind: RequestKind) -> bool {
+        let mut is_any_trusted = false;
+        let mut is_open = false;
+        for peer in self.peers.values().filter(|peer| peer.serves(kind)) {
+            if peer.load.is_trusted() && !std::mem::replace(&mut is_any_trusted, true) {
+                is_open = false;
+            }
+            is_open |= peer.load.room() > 0 && (peer.load.is_trusted() || !is_any_trusted);
+        }
+        is_open
     }
 
     /// Chooses whom to ask for an item of a list: two at random, of whom the faster. Those who announced it go before others,

@@ -1,5 +1,6 @@
 //! The front end: the network as a tower service.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use savanna_wire::{BlockHash, PeerAddr, sha256d};
 
 use crate::driver::{Command, Driver, Ends, Notice, Reply};
 use crate::event::{Event, Events, MAX_EVENTS};
+use crate::judge::Judge;
 use crate::request::{Answer, Ask, Fetched, Outcome, RequestError, RequestId};
 use crate::{Config, Inbound, Peer, PeerCounts, RequestCounts, Set};
 
@@ -115,9 +117,10 @@ impl PeerSet {
         self.ask(Ask::Following(request, peer), answers)
     }
 
-    /// Fetches blocks, at most [`MAX_HASHES`](crate::MAX_HASHES), and hands each on as it comes, with the peer that gave it.
+    /// Fetches blocks, at most [`MAX_HASHES`](crate::MAX_HASHES), and hands them on as they come, each with the peer that gave it.
     ///
-    /// They are asked for in the order given, of many peers at once, and come in any order. The stream may hold as many bytes
+    /// They are asked for in the order given, of many peers at once, and come in any order: in parts of up to sixteen, since a
+    /// part is handed on when its peer has ended it. The stream may hold as many bytes
     /// as [`Config::streamed_bytes`] says until it is read; then nothing more is asked for.
     ///
     /// # Errors
@@ -126,8 +129,9 @@ impl PeerSet {
         let (admitted, verdict) = oneshot::channel();
         let (sender, items) = mpsc::unbounded_channel();
         let id = self.next_id();
-        let stream =
-            BlockStream { items, taken: 0, guard: Guard { id, shared: Arc::clone(&self.shared), is_armed: true } };
+        let left = hashes.iter().collect::<BTreeSet<_>>().len();
+        let guard = Guard { id, shared: Arc::clone(&self.shared), is_armed: true };
+        let stream = BlockStream { items, left, taken: 0, guard };
         let reply = Reply::Stream { admitted: Some(admitted), items: sender };
         let command = Command { id, ask: Ask::Stream(hashes), reply };
         match timeout(self.shared.deadline, self.commands.send(command)).await {
@@ -299,13 +303,16 @@ impl<T> Future for ResponseFuture<T> {
 #[must_use = "a stream is cancelled when it is dropped"]
 pub struct BlockStream {
     items: mpsc::UnboundedReceiver<Fetched>,
+    /// How many blocks are yet to be delivered, or told missing.
+    left: usize,
     /// Bytes of blocks taken that the set has not been told of.
     taken: u64,
     guard: Guard,
 }
 
 impl BlockStream {
-    /// Waits for the next block, or the lack of one; returns nothing after the last, or when the set has ended.
+    /// Waits for the next block, or the lack of one; returns nothing after the last, or when the set has ended: then
+    /// [`is_whole`](Self::is_whole) tells which.
     ///
     /// # Cancel safety
     /// No block is lost.
@@ -313,8 +320,15 @@ impl BlockStream {
         poll_fn(|cx| self.poll_fetched(cx)).await
     }
 
+    /// Returns whether every block was handed on, or told missing.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.left == 0
+    }
+
     fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fetched>> {
         let fetched = self.items.poll_recv(cx);
+        self.left -= usize::from(matches!(fetched, Poll::Ready(Some(_))));
         match &fetched {
             Poll::Ready(Some(Fetched { result: Ok((_, block)), .. })) => self.taken += block.bytes().len() as u64,
             Poll::Ready(Some(_)) => {}
@@ -344,6 +358,11 @@ impl Teller {
     /// Tells a peer something that it does not answer; one that is gone misses it.
     pub(crate) fn tell(&self, peer: PeerId, statement: Request) {
         let _ = self.0.send(Notice::Tell(peer, statement));
+    }
+
+    /// Says by whom it is judged who is kept out, and that the judgement may have changed.
+    pub(crate) fn judge(&self, judge: Judge) {
+        let _ = self.0.send(Notice::Judge(judge));
     }
 }
 

@@ -119,6 +119,18 @@ pub(crate) const fn audience(kind: RequestKind) -> usize {
     }
 }
 
+/// How long a statement to everyone waits for those who take their time to read it.
+///
+/// # Security
+/// A peer that does not read holds up no announcement longer than this.
+pub(crate) const ANNOUNCEMENT_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Returns whether the time to an answer tells how near the peer is. A statement is done when it is written, peers linger over
+/// addresses and the memory pool, and lists take as long as they are.
+pub(crate) const fn tells_nearness(kind: RequestKind) -> bool {
+    matches!(kind, RequestKind::Ping | RequestKind::FindBlocks | RequestKind::FindHeaders)
+}
+
 /// Returns whether a peer answers one question of the kind at a time: the wire does not tell two of them apart.
 pub(crate) const fn is_exclusive(kind: RequestKind) -> bool {
     match kind {

@@ -11,7 +11,7 @@ use savanna_wire::Inventory;
 use crate::Config;
 use crate::counts::{CallOutcome, PeerCounts, RequestCounts};
 use crate::network::{Call, CallId, Network, Output, Timer, Traits};
-use crate::request::{Ask, MAX_HASHES, Outcome, RequestError, RequestId, audience};
+use crate::request::{ANNOUNCEMENT_DEADLINE, Ask, MAX_HASHES, Outcome, RequestError, RequestId, audience};
 
 use gather::Gather;
 use spread::Spread;
@@ -30,8 +30,10 @@ pub struct Set {
     config: Config,
     network: Network,
     requests: BTreeMap<RequestId, Pending>,
-    /// The requests with something left to ask, which are served in order.
+    /// The requests with something left to ask, which are served in turn.
     hungry: BTreeSet<RequestId>,
+    /// The one that asked last: after it the turn is the next one's.
+    served: RequestId,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Set {
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32], now: Duration) -> Self {
         let network = Network::new(seed, now);
-        Self { config, network, requests: BTreeMap::new(), hungry: BTreeSet::new() }
+        Self { config, network, requests: BTreeMap::new(), hungry: BTreeSet::new(), served: RequestId(0) }
     }
 
     /// Returns how many peers there are.
@@ -144,13 +146,16 @@ impl Set {
         self.dispatch(now);
     }
 
-    /// Begins a request under a number that no unfinished one has. Lower numbers are served first.
+    /// Begins a request under a number that no unfinished one has. Requests are served in turn, in the order of their numbers.
     pub fn request(&mut self, id: RequestId, ask: Ask, now: Duration) {
         let work = match self.admit(id, ask) {
             Ok(work) => work,
             Err(error) => return self.network.outputs.push_back(Output::Done(id, Err(error))),
         };
-        let deadline = now + self.config.deadline;
+        let is_announcement = matches!(&work, Work::Spread(spread) if spread.is_for_everyone());
+        let patience =
+            if is_announcement { ANNOUNCEMENT_DEADLINE.min(self.config.deadline) } else { self.config.deadline };
+        let deadline = now + patience;
         self.network.timers.insert((deadline, Timer::Deadline(id)));
         self.requests.insert(id, Pending { deadline, armed: deadline, calls: BTreeSet::new(), work });
         self.hungry.insert(id);
@@ -199,15 +204,19 @@ impl Set {
         }
     }
 
-    /// Serves the requests that have something to ask, in order.
+    /// Serves the requests that have something to ask, from the one after that which asked last, and round: so an old list does
+    /// not take each place as it becomes free.
     fn dispatch(&mut self, now: Duration) {
         loop {
             self.network.begin_round();
             let mut is_freed = false;
-            let mut at = Bound::Unbounded;
-            while let Some(id) = self.hungry.range((at, Bound::Unbounded)).next().copied() {
-                at = Bound::Excluded(id);
-                is_freed |= self.advance(id, now);
+            let last = self.served;
+            for (mut at, end) in [(Bound::Excluded(last), Bound::Unbounded), (Bound::Unbounded, Bound::Included(last))]
+            {
+                while let Some(id) = self.hungry.range((at, end)).next().copied() {
+                    at = Bound::Excluded(id);
+                    is_freed |= self.advance(id, now);
+                }
             }
             // What a request gives back at its end, one before it may have waited for.
             if !is_freed {
@@ -227,6 +236,9 @@ impl Set {
             Work::Spread(spread) => spread.advance(id, &mut self.network, now),
             Work::Gather(gather) => gather.advance(&mut self.network, now),
         };
+        if self.network.next_call() > first {
+            self.served = id;
+        }
         pending.calls.extend(self.network.calls_since(first));
         match progress {
             Progress::Hungry => false,
@@ -277,7 +289,7 @@ impl Set {
     fn expire(&mut self, id: RequestId, now: Duration) {
         let Some(pending) = self.requests.get_mut(&id) else { return };
         if let Work::Gather(gather) = &mut pending.work
-            && gather.take_moved(&self.network)
+            && (gather.take_moved(&self.network) || gather.awaits_turn(&self.network))
         {
             pending.deadline = now + self.config.deadline;
         }

@@ -23,6 +23,7 @@ use demand::Demand;
 use links::{Links, State};
 use meeting::Meeting;
 use named::Named;
+use news::News;
 use ourselves::Ourselves;
 use rests::Rests;
 use seeding::Seeding;
@@ -34,12 +35,14 @@ mod dial;
 mod links;
 mod meeting;
 mod named;
+mod news;
 mod ourselves;
 mod policy;
 mod rests;
 mod run;
 mod seeding;
 mod turn;
+mod watched;
 mod weather;
 
 /// How many dials and handshakes are in flight at most.
@@ -68,14 +71,14 @@ const EXTRA_TRIAL: Duration = Duration::from_secs(45);
 /// 160,000.
 const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
 
+/// How long after it was asked for blocks last a peer counts as idle, so that its connection may end without loss.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+
 /// How long until a book that had nobody to offer is looked into again, if nothing is learned before.
 const DRY_FOR: Duration = Duration::from_secs(5);
 
 /// How often the clocks are looked at, if nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-
-/// How many blocks are remembered, to know who is the first to tell of one.
-const MAX_BLOCKS: usize = 64;
 
 /// What an [`Upkeep`] wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +87,8 @@ pub enum Action {
     Dial(PeerAddr, Purpose),
     /// A connection is to be closed; its end goes to [`Upkeep::handle_ended`].
     LetGo(PeerAddr),
-    /// A peer that is connected is to be met on a second connection, which is closed after it was asked for addresses; they go to
-    /// [`Upkeep::handle_met`].
+    /// A peer that is connected is to be met on a second connection, which is closed after it was asked for addresses; what came
+    /// of it goes to [`Upkeep::handle_met`].
     Meet(PeerAddr),
     /// The seeds are to be asked; the answer goes to [`Upkeep::handle_seeds`].
     AskSeeds,
@@ -119,6 +122,9 @@ pub enum Admission {
 /// - Now and then an extra peer gets the chance to take the place of the least useful one.
 /// - Those who are connected are met again when nobody else is left, and the seeds are asked.
 ///
+/// What makes a peer useful is what it delivers when it is asked. In a node that asks for nothing nobody is more useful than
+/// another, and an extra peer takes nobody's place.
+///
 /// # Security
 /// Nothing that a peer tells is dialled for that reason: addresses go to the book, and the book's choice is random. Backoff and
 /// its jitter keep a crowd of nodes from dialling a returning peer all at once, and a peer that hangs up at once from being
@@ -143,9 +149,7 @@ pub struct Upkeep {
     /// Until when the book is known to have nobody to offer.
     dry_until: Option<Duration>,
     looked: Duration,
-    blocks: VecDeque<BlockHash>,
-    /// When a peer told of a new block.
-    news: Option<Duration>,
+    news: News,
 }
 
 impl Upkeep {
@@ -180,15 +184,14 @@ impl Upkeep {
             weather: Weather::default(),
             demand: Demand::new(policy.target, policy.ceiling),
             seeding: Seeding::new(),
-            meeting: Meeting::new(),
+            meeting: Meeting::new(policy.meets_beside),
             ourselves: Ourselves::default(),
             feeler,
             extra,
             extra_tried: Duration::ZERO,
             dry_until: None,
             looked: Duration::ZERO,
-            blocks: VecDeque::with_capacity(MAX_BLOCKS),
-            news: None,
+            news: News::default(),
         }
     }
 
@@ -270,28 +273,38 @@ impl Upkeep {
                 }
             }
         }
+        let comes_back = self.meeting.left(address, time);
         if !is_dial && time.saturating_sub(link.since) >= STABLE {
             book.handle_seen(address, unix);
             self.named.lasted(address);
             self.rests.forget(address);
-        } else if !is_dial {
+        } else if !is_dial && !comes_back {
             self.rests.rest(address, time);
         }
-        self.named.failed(address, reason.is_transient(), time, &mut self.rng);
-        self.dry_until = None;
+        if !comes_back {
+            self.named.failed(address, reason.is_transient(), time, &mut self.rng);
+            self.dry_until = None;
+        }
     }
 
-    /// Takes the addresses that a peer answered when it was asked for them.
+    /// Takes the addresses that a peer answered when it was asked for them; none if it did not answer.
     pub fn handle_addresses(&mut self, peer: PeerAddr, addresses: &[AddrV2], book: &mut Book, now: Now) -> Learned {
         if !self.policy.uses_book {
             return Learned::default();
         }
         self.handle_learned();
-        learn(book, addresses, Source::Gossip(peer.host), now)
+        let learned = learn(book, addresses, Source::Gossip(peer.host), now);
+        self.meeting.answered(peer, learned.new > 0, now.monotonic);
+        learned
     }
 
-    /// Takes the addresses of a peer that was met again; none if nothing came of it, which does not tell against it.
-    pub fn handle_met(&mut self, peer: PeerAddr, addresses: &[AddrV2], book: &mut Book, now: Now) -> Learned {
+    /// Takes the addresses of a peer that was met beside its connection; nothing if there was no second connection, which does
+    /// not tell against it.
+    pub fn handle_met(&mut self, peer: PeerAddr, addresses: Option<&[AddrV2]>, book: &mut Book, now: Now) -> Learned {
+        let Some(addresses) = addresses else {
+            self.meeting.refused(now.monotonic);
+            return Learned::default();
+        };
         let learned = self.handle_addresses(peer, addresses, book, now);
         self.meeting.end(learned.new > 0, now.monotonic);
         learned
@@ -328,20 +341,23 @@ impl Upkeep {
         self.demand.observe(counts, now.monotonic);
     }
 
-    /// Notes that a peer tells of a block.
-    ///
-    /// `from` is the peer's address if we dialled it.
-    pub fn handle_block(&mut self, from: Option<PeerAddr>, block: BlockHash, now: Now) {
-        if self.blocks.contains(&block) {
-            return;
+    /// Notes that a peer tells of a block. It counts for nothing in its favour: hashes can be invented.
+    pub fn handle_block(&mut self, block: BlockHash, now: Now) {
+        if self.news.announced(block, now.monotonic) {
+            self.weather.answered();
         }
-        self.weather.answered();
-        self.blocks.truncate(MAX_BLOCKS - 1);
-        self.blocks.push_front(block);
-        self.news = Some(now.monotonic);
-        if let Some(address) = from {
-            self.links.note_news(address, now.monotonic);
-        }
+    }
+
+    /// Notes that a peer that we dialled was asked for blocks, for headers or for hashes of blocks.
+    pub fn handle_asked(&mut self, address: PeerAddr, at: Duration) {
+        self.news.asked(at);
+        self.links.note_asked(address, at);
+    }
+
+    /// Notes that a peer that we dialled delivered some of what it was asked for.
+    pub fn handle_delivered(&mut self, address: PeerAddr, at: Duration) {
+        self.news.delivered(at);
+        self.links.note_delivered(address, at);
     }
 
     /// Notes that we can be heard; when that is news, everybody gets another chance at once.
@@ -362,7 +378,9 @@ impl Upkeep {
         match purpose {
             Purpose::Feeler => false,
             Purpose::Extra => connected <= target,
-            Purpose::Anchor | Purpose::Full => connected < target,
+            Purpose::Anchor => connected < target,
+            // A far anchor has its place until it fails, however quick others are.
+            Purpose::Full => connected + self.links.anchors_dialing() < target,
             // One from the book makes room for it.
             Purpose::Named => {
                 connected < target || self.links.staying().any(|(_, link)| link.purpose != Purpose::Named)

@@ -3,13 +3,17 @@
 
 mod common;
 
+use std::future::pending;
+use std::net::IpAddr;
+
 use common::{Fake, Net, SEED, settle, soon};
+use savanna_book::{Book, Prefix, UnixTime};
 use savanna_net::{
     Client, Clock, Direction, Handshake, HandshakeRequest, Network, Nil, NodeConfig, Route, Standing, Tasks,
 };
 use savanna_peer::{CloseReason, Incompatibility, LocalReason};
-use savanna_peerset::{Config, Event, PeerSet};
-use savanna_wire::{ProtocolVersion, Services};
+use savanna_peerset::{Config, Event, PeerSet, SharedBook};
+use savanna_wire::{PeerAddr, ProtocolVersion, Services};
 use tokio::io::duplex;
 use tokio::sync::watch;
 use tower::Service;
@@ -64,6 +68,62 @@ async fn who_finds_every_place_protected_is_closed_and_joins_nothing() {
     assert_eq!(second.copies(), 1, "the set has let go of it");
     drop((set, first, second));
     assert!(soon(events.next()).await.is_none());
+}
+
+fn at(number: u64, host: &str) -> Fake {
+    let address = PeerAddr { host: host.parse::<IpAddr>().unwrap().into(), port: 8233 };
+    Fake::at(number, address, |_| pending())
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_24_a_ban_and_a_mark_close_the_connections_that_are_there() {
+    let (tasks, clock) = (Tasks::new(), Clock::start());
+    let set = PeerSet::spawn(Config { inbound: 2, ..Config::PUBLIC }, SEED, None, clock, &tasks.spawner());
+    let book = SharedBook::new(Book::new(savanna_book::Config::new(Network::Mainnet), [1; 32], [2; 32]));
+    set.keep_out(&book, clock, &tasks.spawner());
+    let now = || UnixTime::from(clock.now().unix);
+    let all = [
+        at(1, "1.1.1.1"),
+        at(2, "1.1.1.1").inbound(),
+        at(3, "2.2.2.2"),
+        at(4, "2.2.2.2").inbound(),
+        at(5, "3.3.3.3"),
+        Fake::silent(6),
+    ];
+    for peer in &all {
+        set.add(peer.clone()).await;
+    }
+    settle().await;
+    assert_eq!(set.peers().borrow().total(), 6);
+
+    let barred = Some(CloseReason::Local(LocalReason::Barred));
+    let ban = Prefix::of("1.1.1.1".parse::<IpAddr>().unwrap().into());
+    book.with(|book| book.penalties_mut().ban(ban, UnixTime(u32::MAX), now())).unwrap();
+    settle().await;
+    assert_eq!(all.each_ref().map(Fake::reason), [barred.clone(), barred.clone(), None, None, None, None]);
+    book.with(|book| book.penalties_mut().penalize("2.2.2.2".parse::<IpAddr>().unwrap().into(), 100, now()));
+    settle().await;
+    assert_eq!(all.each_ref().map(|peer| peer.reason().is_some()), [true, true, true, true, false, false]);
+    assert_eq!(set.peers().borrow().total(), 2);
+
+    // Whom the mark is upon may come while there is room, and goes before anybody else; a ban lets nobody in.
+    let later = [at(11, "1.1.1.1").inbound(), at(12, "2.2.2.2").inbound(), at(13, "4.4.4.4").inbound()];
+    for peer in &later {
+        set.add(peer.clone()).await;
+        settle().await;
+    }
+    assert_eq!(later.each_ref().map(Fake::reason), [barred, None, None]);
+    // Marks of others are no reason to close it.
+    book.with(|book| book.penalties_mut().penalize("9.9.9.9".parse::<IpAddr>().unwrap().into(), 100, now()));
+    let last = at(14, "5.5.5.5").inbound();
+    settle().await;
+    assert_eq!(later[1].reason(), None);
+    set.add(last.clone()).await;
+    settle().await;
+    assert_eq!((later[1].reason(), last.reason()), (Some(CloseReason::Local(LocalReason::Evicted)), None));
+    drop(set);
+    settle().await;
+    assert!(tasks.is_empty());
 }
 
 fn node(standing: Option<watch::Receiver<Standing>>, tasks: &Tasks) -> Handshake<Nil> {

@@ -13,10 +13,11 @@ use savanna_net::{
     Client, Clock, Connector, Direction, Handshake, HandshakeRequest, InboundService, Listener, Network, Nil,
     NodeConfig, Route, SlotLimits, Slots, Tasks,
 };
-use savanna_peer::{CloseReason, LocalReason, Request, Response};
+use savanna_peer::{CloseReason, LocalReason, Missing, Partial, Request, Response};
 use savanna_peerset::{Config, Dialer, Event, Fetched, PeerSet, Upkeep};
-use savanna_wire::{Block, BlockHash, Services};
+use savanna_wire::{Block, BlockHash, Services, TransactionId, TxId};
 use tokio::io::duplex;
+use tokio::time::Instant;
 use tower::load_shed::LoadShedLayer;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
@@ -44,13 +45,13 @@ async fn join<A: InboundService, B: InboundService>(
     (outbound.unwrap(), inbound.unwrap())
 }
 
-/// A service that takes no more than two questions at a time, and never ends those for transaction ids.
+/// A service that takes no more than two questions at a time, and never ends those for transactions.
 fn limited(chain: &Arc<Vec<Block>>) -> impl InboundService + use<> {
     let chain = Arc::clone(chain);
     let service = service_fn(move |request: Request| {
         let response = serve(&chain, request.clone());
         async move {
-            if request == Request::MempoolIds {
+            if matches!(request, Request::Transactions(_)) {
                 std::future::pending::<()>().await;
             }
             Ok::<_, BoxError>(response)
@@ -78,25 +79,34 @@ async fn adversary_18_who_overloads_the_inbound_service_loses_its_own_connection
 
     let (asks_us, our_side) = join(&mut honest, &mut ours).await;
     net.set.add(our_side).await;
-    let mut floods = Vec::new();
-    for _ in 0..3 {
+    let ask_us = || asks_us.ask(Request::Blocks(vec![chain[5].hash()]));
+    let begun = Instant::now();
+    for round in 0..3_u8 {
         let (client, our_side) = join(&mut greedy, &mut ours).await;
         net.set.add(our_side).await;
+        // As much as the service takes at a time: nobody else is answered.
+        let wanted = |each| Request::Transactions(vec![TransactionId::Legacy(TxId([each; 32]))]);
+        let _flood = [0, 1].map(|each| client.ask(wanted(each)));
         settle().await;
-        floods.push(client.ask(Request::MempoolIds));
-        floods.push(client.ask(Request::MempoolIds));
-        floods.push(client.ask(Request::MempoolIds));
-        settle().await;
+        let answer = soon(ask_us()).await;
+        let nothing =
+            Response::Blocks(Partial { found: Vec::new(), missing: vec![(chain[5].hash(), Missing::Dropped)] });
+        assert_eq!(answer, Ok(nothing), "round {round}");
+        assert!(!client.is_closed() && !asks_us.is_closed());
+        // It asks on, and is gone: then there is room again.
+        let _more = client.ask(wanted(2));
+        assert_eq!(soon(client.closed()).await, CloseReason::ClosedByPeer);
+        let answer = soon(ask_us()).await;
+        assert_eq!(answer, Ok(Response::Blocks(Partial::complete(vec![chain[5].clone()]))), "round {round}");
     }
-    // The first two of the flood are being served; whoever asks one more pays for it, and that is the greedy.
+    assert!(begun.elapsed() < Duration::from_secs(5), "no deadline had to end the flood");
     let mut reasons = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(1), events.next()).await {
         if let Event::Left { reason, .. } = event {
             reasons.push(reason);
         }
     }
-    assert!(!reasons.is_empty());
-    assert!(reasons.iter().all(|reason| *reason == CloseReason::Local(LocalReason::Overloaded)), "{reasons:?}");
+    assert_eq!(reasons, [(); 3].map(|()| CloseReason::Local(LocalReason::Overloaded)));
     let found = soon(net.set.clone().oneshot(Request::Blocks(vec![chain[5].hash()]))).await;
     assert!(matches!(found, Ok(Response::Blocks(list)) if list.found == [chain[5].clone()]));
     assert!(!asks_us.is_closed());

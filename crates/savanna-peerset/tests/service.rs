@@ -122,7 +122,7 @@ async fn events_tell_who_came_what_they_said_and_why_they_went() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn adversary_25_announcements_route_and_words_about_the_unasked_do_not() {
+async fn who_announced_a_block_is_asked_for_it() {
     let net = Net::new();
     let chain = chain(20, 500);
     let peers: Vec<_> = (0..10).map(|id| Fake::serving(id, &chain, TICK)).collect();
@@ -291,4 +291,24 @@ async fn a_shutdown_answers_those_who_wait() {
     assert_eq!(soon(net.set.clone().oneshot(Request::Ping)).await, Err(ended.clone()));
     assert_eq!(net.set.blocks(Vec::new()).await.unwrap_err(), ended);
     assert!(soon(net.set.events().next()).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_tells_whether_it_is_whole_or_the_set_has_ended() {
+    let net = Net::new();
+    let chain = chain(300, 500);
+    net.add(&Fake::serving(1, &chain, TICK)).await;
+    let mut hashes: Vec<_> = chain.iter().map(Block::hash).collect();
+    hashes.push(hashes[0]);
+    let mut whole = net.set.blocks(hashes.clone()).await.unwrap();
+    while soon(whole.next()).await.is_some() {}
+    assert!(whole.is_whole());
+
+    let mut cut = net.set.blocks(hashes).await.unwrap();
+    assert!(soon(cut.next()).await.is_some());
+    let Net { set, tasks, .. } = net;
+    tasks.shutdown(Duration::from_secs(1)).await;
+    while soon(cut.next()).await.is_some() {}
+    assert!(!cut.is_whole());
+    drop(set);
 }

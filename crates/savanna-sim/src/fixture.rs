@@ -27,6 +27,7 @@ pub fn config(node: u8) -> Config {
         user_agent: UserAgent::new(format!("/Simulated:{node}/").into_bytes()).unwrap_or_default(),
         height: u32::from(node),
         relay: true,
+        addrv2: false,
         receiver: VersionAddr::UNSPECIFIED,
         self_key: SelfKey::new([node; 32]),
         transaction_id,

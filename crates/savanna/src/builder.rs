@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-use savanna_net::{AcceptRates, InboundFilter, InboundService, Nil, Proxy, SlotLimits, Standing, Target};
-use savanna_peerset::Config;
+use savanna_net::{AcceptRates, InboundFilter, InboundService, Nil, Proxy, SlotLimits, Standing, Target, Traffic};
+use savanna_peerset::{Config, Seeds};
 use savanna_wire::{Network, PeerAddr, Services};
+
+use crate::seeds::GivenSeeds;
 
 /// How many peers are dialled unless told otherwise.
 pub const DEFAULT_OUTBOUND: usize = 12;
@@ -25,6 +27,7 @@ pub struct Builder<S = Nil> {
     pub(crate) peers: Vec<PeerAddr>,
     pub(crate) targets: Vec<Target>,
     pub(crate) is_named_only: bool,
+    pub(crate) seeds: Option<GivenSeeds>,
     pub(crate) outbound: usize,
     pub(crate) ceiling: usize,
     pub(crate) admits_private: Option<bool>,
@@ -40,7 +43,9 @@ pub struct Builder<S = Nil> {
     pub(crate) dial_from: Option<IpAddr>,
     pub(crate) user_agent: Option<String>,
     pub(crate) relay: bool,
+    pub(crate) addrv2: bool,
     pub(crate) standing: Option<watch::Receiver<Standing>>,
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) config: Config,
 }
 
@@ -55,6 +60,7 @@ impl Builder {
             peers: Vec::new(),
             targets: Vec::new(),
             is_named_only: false,
+            seeds: None,
             outbound: DEFAULT_OUTBOUND,
             ceiling: DEFAULT_CEILING,
             admits_private: None,
@@ -70,7 +76,9 @@ impl Builder {
             dial_from: None,
             user_agent: None,
             relay: false,
+            addrv2: false,
             standing: None,
+            traffic: None,
             config: Config::PUBLIC,
         }
     }
@@ -96,6 +104,13 @@ impl<S> Builder<S> {
     #[must_use]
     pub const fn named_only(mut self) -> Self {
         self.is_named_only = true;
+        self
+    }
+
+    /// Has others name the first peers, in place of the network's DNS seeds. They are asked only where there is no proxy.
+    #[must_use]
+    pub fn seeds(mut self, seeds: impl Seeds + Sync) -> Self {
+        self.seeds = Some(GivenSeeds::new(seeds));
         self
     }
 
@@ -163,6 +178,7 @@ impl<S> Builder<S> {
             peers: self.peers,
             targets: self.targets,
             is_named_only: self.is_named_only,
+            seeds: self.seeds,
             outbound: self.outbound,
             ceiling: self.ceiling,
             admits_private: self.admits_private,
@@ -178,7 +194,9 @@ impl<S> Builder<S> {
             dial_from: self.dial_from,
             user_agent: self.user_agent,
             relay: self.relay,
+            addrv2: self.addrv2,
             standing: self.standing,
+            traffic: self.traffic,
             config: self.config,
         }
     }
@@ -247,10 +265,31 @@ impl<S> Builder<S> {
         self
     }
 
+    /// Sets whether addresses are told as `addrv2` (ZIP-155), which holds those of Tor, I2P and CJDNS too; they are not unless told
+    /// to. What others send is understood either way.
+    ///
+    /// The protocol has no way to say that one understands it: peers that do not learn of no address from this node.
+    #[must_use]
+    pub const fn addrv2(mut self, is_sent: bool) -> Self {
+        self.addrv2 = is_sent;
+        self
+    }
+
     /// Follows where the node stands: the height that new peers are told, and the version below which peers are closed.
+    /// Without it, the version stays the one that is known to be in force at the start.
+    ///
+    /// # Security
+    /// The heights that peers claim raise it for nobody: they could have a node close the connections of all others.
     #[must_use]
     pub fn standing(mut self, standing: watch::Receiver<Standing>) -> Self {
         self.standing = Some(standing);
+        self
+    }
+
+    /// Counts the connections by what the caller has already, such as what it serves to others.
+    #[must_use]
+    pub fn traffic(mut self, traffic: Traffic) -> Self {
+        self.traffic = Some(traffic);
         self
     }
 

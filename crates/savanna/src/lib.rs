@@ -40,7 +40,8 @@
 //! # }
 //! ```
 //!
-//! For one peer and nothing else there is [`connect`], which gives a [`Client`]. The examples of this crate are four whole
+//! For one peer and nothing else there is [`connect`], which gives a [`Client`]; for a survey of all of them there is
+//! [`peerset::crawler`]. The examples of this crate are four whole
 //! programs: `handshake`, `fetch_blocks`, `watch_inventory` and `answer`. Without arguments they need no network.
 //!
 //! # Where requests go
@@ -52,7 +53,7 @@
 //! |---|---|---|
 //! | for headers, hashes, addresses, a ping | [`Node::ask`] | one peer: the nearer of two random ones, another where that fails or is late |
 //! | for blocks or transactions by hash | [`Node::ask`] | many peers, in parts, those first who announced them |
-//! | for many blocks, one by one as they come | [`PeerSet::blocks`] | many peers, the fast ones more |
+//! | for many blocks, in parts of up to sixteen as they come | [`PeerSet::blocks`] | many peers, the fast ones more |
 //! | several peers the same | [`PeerSet::distinct`] | so many distinct peers; each answer bears its peer's number |
 //! | nothing, but to tell: a block, transactions | [`Node::ask`] | every peer |
 //!
@@ -61,7 +62,7 @@
 //!
 //! # What peers ask
 //!
-//! A node answers nothing unless it is given a service, and is dialled by nobody unless it listens:
+//! A node is dialled by nobody unless it listens, and answers nothing but addresses of its book unless it is given a service:
 //!
 //! ```no_run
 //! # use savanna::{Network, Node, Request, Response, tower::service_fn};
@@ -110,12 +111,14 @@ mod error;
 mod keep;
 mod listen;
 mod node;
+mod seeds;
 mod start;
 
 pub use savanna_book as book;
 pub use savanna_chain as chain;
 pub use savanna_net as net;
 pub use savanna_peer as peer;
+pub use savanna_peerset as peerset;
 pub use savanna_store as store;
 #[cfg(feature = "sync")]
 pub use savanna_sync as sync;
@@ -123,7 +126,7 @@ pub use savanna_wire as wire;
 pub use {tokio, tower};
 
 pub use savanna_net::{
-    AcceptRates, Arrivals, Client, ConnectError, Histogram, InboundFilter, InboundService, Nil, PeerId, Proxy,
+    AcceptRates, Arrivals, Client, ConnectError, Door, Histogram, InboundFilter, InboundService, Nil, PeerId, Proxy,
     SlotLimits, Standing, Target, Tasks, Traffic, connect,
 };
 pub use savanna_peer::{
@@ -132,7 +135,7 @@ pub use savanna_peer::{
 };
 pub use savanna_peerset::{
     Answer, BlockStream, CallOutcome, Config, DiscoveryCounts, Distinct, Event, Events, Fetched, Learned, MAX_HASHES,
-    PeerCounts, PeerSet, Purpose, RequestCounts, RequestError, ResponseFuture, SharedBook,
+    PeerCounts, PeerSet, Purpose, RequestCounts, RequestError, ResponseFuture, SeedAnswer, Seeds, SharedBook,
 };
 pub use savanna_wire::{
     Block, BlockHash, BlockHeader, Network, PeerAddr, Services, Transaction, TransactionId, TxId, UserAgent,

@@ -40,6 +40,11 @@ impl Rooms {
         self.places
     }
 
+    /// Returns whether one more may be a peer without taking another's place.
+    pub(crate) fn have_place(&self) -> bool {
+        self.slots.taken(Direction::Inbound) < self.places
+    }
+
     /// Returns whether whoever is let in stands in the lobby.
     fn is_lobby_entered(&self) -> bool {
         self.slots.taken(Direction::Inbound) > self.places

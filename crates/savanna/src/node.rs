@@ -96,7 +96,7 @@ impl Node {
 
     /// Returns the address book: what it knows can be read, and bans and addresses added.
     ///
-    /// A ban keeps out who dials us and keeps us from dialling; connections that are there it leaves alone.
+    /// A ban keeps out who dials us, keeps us from dialling, and closes the connections that are there.
     #[must_use]
     pub const fn book(&self) -> &SharedBook {
         &self.book
@@ -118,6 +118,12 @@ impl Node {
     #[must_use]
     pub fn listening(&self) -> &[SocketAddr] {
         &self.listening
+    }
+
+    /// Returns the door by which peers come who dial us, to be watched by others than the holder of the node.
+    #[must_use]
+    pub const fn door(&self) -> &Door {
+        &self.door
     }
 
     /// Returns what became of the connections that peers dialled.

@@ -9,13 +9,14 @@ use savanna_net::{
     Clock, Connector, Door, Handshake, InboundFilter, InboundService, Listener, NodeConfig, SlotLimits, Slots, Tasks,
 };
 use savanna_peerset::{
-    BookService, Config, Dialer, Discovery, DnsSeeds, MAX_DIALS, NoSeeds, PeerSet, Policy, Relay, SharedBook, Upkeep,
+    BookService, Config, Dialer, Discovery, DnsSeeds, MAX_DIALS, PeerSet, Policy, Relay, SharedBook, Upkeep,
 };
 use savanna_store::PeerStore;
 use savanna_wire::{Network, PeerAddr, Services, UserAgent, sha256d};
 
 use crate::answers::Answers;
 use crate::listen::{Rooms, take_in};
+use crate::seeds::GivenSeeds;
 use crate::{Builder, Node, StartError, addresses, keep};
 
 /// How many pieces of gossip wait for the set; more are lost, and repeated by others.
@@ -69,6 +70,7 @@ impl<S: InboundService> Builder<S> {
         let rooms = Rooms::new(&self.slots, slots.clone());
         let peers = Config { inbound: rooms.places(), ..self.config };
         let set = PeerSet::spawn(peers, seed, Some(heard), clock, &spawner);
+        set.keep_out(&book, clock, &spawner);
         if !self.is_named_only {
             let relay = Relay::new(self.services, &self.announced(&listening), derive(seed, b"relay"));
             set.keep_gossiping(relay, &book, &discovery, clock, &spawner);
@@ -88,11 +90,8 @@ impl<S: InboundService> Builder<S> {
             let anchors = book.with(|book| book.anchors().to_vec());
             let plan = Upkeep::with_policy(policy, named, anchors, derive(seed, b"upkeep"));
             let dialer = Dialer::new(connector, handshake, slots);
-            if policy.asks_seeds {
-                set.keep_discovering(plan, &book, &discovery, dialer, DnsSeeds(self.network), clock, &spawner);
-            } else {
-                set.keep_discovering(plan, &book, &discovery, dialer, NoSeeds, clock, &spawner);
-            }
+            let seeds = self.seeds.unwrap_or_else(|| GivenSeeds::new(DnsSeeds(self.network)));
+            set.keep_discovering(plan, &book, &discovery, dialer, seeds, clock, &spawner);
         }
         if let Some(store) = store {
             tasks.spawn(keep::save(store, book.clone(), spawner.stop()));
@@ -107,7 +106,11 @@ impl<S: InboundService> Builder<S> {
         }
         config.session.services = self.services;
         config.session.relay = self.relay;
+        config.session.addrv2 = self.addrv2;
         config.standing.clone_from(&self.standing);
+        if let Some(traffic) = &self.traffic {
+            config.traffic = traffic.clone();
+        }
         Ok(config)
     }
 
@@ -123,16 +126,22 @@ impl<S: InboundService> Builder<S> {
             Network::Regtest => Policy::local(self.outbound),
         };
         let families = if self.proxy.is_some() { Families::IP.with(Family::Tor) } else { Families::IP };
-        Policy { families, asks_seeds: policy.asks_seeds && self.proxy.is_none(), ..policy }.growing_to(self.ceiling)
+        let asks_seeds = (policy.asks_seeds || self.seeds.is_some()) && self.proxy.is_none();
+        Policy { families, asks_seeds, ..policy }.growing_to(self.ceiling)
     }
 
-    /// Keeps out whom the book says is banned, and whom the caller's filter names.
+    /// Keeps out whom the book says is banned, and whom the caller's filter names. Who is discouraged comes in while peers leave
+    /// room.
     fn door(&self, slots: &Slots, book: &SharedBook, clock: Clock) -> Door {
-        let (book, filter) = (book.clone(), self.filter.clone());
+        let (book, filter, rooms) = (book.clone(), self.filter.clone(), Rooms::new(&self.slots, slots.clone()));
         let is_barred = move |ip: std::net::IpAddr| {
             let now = UnixTime::from(clock.now().unix);
-            let is_banned = book.with(|book| book.standing(ip.into(), now)) == Standing::Banned;
-            is_banned || filter.as_ref().is_some_and(|filter| filter.bars(ip))
+            let is_kept_out = match book.with(|book| book.standing(ip.into(), now)) {
+                Standing::Fine => false,
+                Standing::Discouraged => !rooms.have_place(),
+                Standing::Banned => true,
+            };
+            is_kept_out || filter.as_ref().is_some_and(|filter| filter.bars(ip))
         };
         Door::new(slots.clone(), self.accept_rates).with_filter(InboundFilter::new(is_barred))
     }
@@ -214,6 +223,17 @@ fn extend(ours: &UserAgent, program: &str) -> Result<UserAgent, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_a_proxy_no_seed_is_asked_and_onions_are_dialled() {
+        let proxy = savanna_net::Proxy { address: ([127, 0, 0, 1], 9050).into(), isolate: true };
+        for network in [Network::Mainnet, Network::Testnet] {
+            let (direct, proxied) = (Builder::new(network).policy(), Builder::new(network).proxy(proxy).policy());
+            assert_eq!((direct.asks_seeds, proxied.asks_seeds), (true, false));
+            let onion = |policy: Policy| policy.families.contains(Family::Tor);
+            assert_eq!((onion(direct), onion(proxied)), (false, true));
+        }
+    }
 
     #[test]
     fn the_program_is_named_behind_the_library() {

@@ -63,6 +63,22 @@ async fn f11_twelve_nodes_find_each_other_from_one_address() {
 }
 
 #[tokio::test]
+async fn f11_a_node_hears_of_everybody_who_dials_it() {
+    let hub = node(61).outbound(0).start().await.unwrap();
+    let address = hub.listening()[0];
+    let mut others = Vec::new();
+    for number in 1..=40 {
+        // Each of a range of its own, so that the book has a place for each.
+        let host = IpAddr::V4(Ipv4Addr::new(127, number, 9, 61));
+        let other = Node::builder(Network::Regtest).services(Services::NODE_NETWORK).dial_from(host);
+        others.push(other.listen(SocketAddr::new(host, 0)).peer(address).outbound(1).start().await.unwrap());
+    }
+    // What says where a node is may be there before the node has joined.
+    until(&hub, |hub| hub.discovery().borrow().told.new == 40).await;
+    assert_eq!(hub.discovery().borrow().told.refused, 0);
+}
+
+#[tokio::test]
 async fn a_node_that_keeps_to_the_named_learns_of_nobody() {
     let (one, other) = (node(21).outbound(0).start().await.unwrap(), node(22));
     let other = other.peer(one.listening()[0]).start().await.unwrap();

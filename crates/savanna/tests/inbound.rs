@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use savanna::book::{Prefix, UnixTime};
 use savanna::net::{Clock, Connector, Handshake, HandshakeRequest, NodeConfig};
 use savanna::tokio::io::AsyncReadExt;
 use savanna::tokio::net::{TcpSocket, TcpStream};
@@ -49,6 +50,28 @@ impl Crowd {
         let dialed = Connector::direct().dialing_from(from.into()).oneshot(address.into()).await.ok()?;
         self.handshake.call(HandshakeRequest::outbound(dialed, None)).await.ok()
     }
+}
+
+#[tokio::test]
+async fn adversary_24_a_ban_closes_the_connections_that_are_there() {
+    let ours = Node::builder(Network::Regtest).outbound(0).serve(Nil).listen(LOOPBACK).start().await.unwrap();
+    let (address, mut events, mut crowd) = (ours.listening()[0], ours.events(), Crowd::new());
+    let enemy = crowd.dial(source(1), address).await.unwrap();
+    let friend = crowd.dial(source(2), address).await.unwrap();
+    soon(ours.connected(2)).await;
+    let ban = Prefix::of(IpAddr::V4(source(1)).into());
+    ours.book().with(|book| book.penalties_mut().ban(ban, UnixTime(u32::MAX), UnixTime(1)).unwrap());
+    assert_eq!(soon(enemy.closed()).await, CloseReason::ClosedByPeer);
+    let reason = soon(async {
+        loop {
+            if let Some(Event::Left { reason, .. }) = events.next().await {
+                break reason;
+            }
+        }
+    });
+    assert_eq!(reason.await, CloseReason::Local(LocalReason::Barred));
+    assert!(matches!(soon(friend.ask(Request::Ping)).await, Ok(Response::Pong(_))));
+    assert_eq!(ours.counts().total(), 1);
 }
 
 #[tokio::test]

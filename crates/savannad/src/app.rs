@@ -1,11 +1,16 @@
 //! From arguments to a runtime, and from a result to an exit status.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::cli::{Cli, Command};
 use crate::commands;
+
+/// How long what nobody waits for any more may hold up the end: the system's resolver cannot be interrupted, and a disk is to
+/// finish what it is writing.
+const LEFT_OVER: Duration = Duration::from_secs(5);
 
 /// Runs the command and reports its failure in one sentence.
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -36,14 +41,16 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the operating system grants no threads or timers")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match cli.command {
             Command::Connect(args) => commands::connect::run(args).await,
             Command::Sync(args) => commands::sync::run(args).await,
             Command::Crawl(args) => commands::crawl::run(args).await,
             Command::Demo(args) => commands::demo::run(args).await,
         }
-    })
+    });
+    runtime.shutdown_timeout(LEFT_OVER);
+    result
 }
 
 #[cfg(test)]

@@ -51,10 +51,11 @@ pub(crate) struct SyncArgs {
     /// The network: mainnet, testnet or regtest
     #[arg(long, default_value = "mainnet")]
     pub(crate) network: Network,
-    /// Peers to fetch from, each HOST or HOST:PORT; may be given more than once
-    #[arg(long = "peer", value_name = "ADDR", required = true, num_args = 1.., value_delimiter = ',')]
+    /// Peers to fetch from and from nobody else, each HOST or HOST:PORT; may be given more than once. Without any, peers are
+    /// found by the DNS seeds and by the address book in DIR
+    #[arg(long = "peer", value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
     pub(crate) peers: Vec<Target>,
-    /// The directory that holds the chain; made if it does not exist
+    /// The directory that holds the chain, and the address book; made if it does not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// Stop at this height instead of the tip

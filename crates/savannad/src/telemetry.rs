@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use savanna::Node;
 use savanna_net::{Tasks, Traffic};
 use savanna_peerset::PeerSet;
 use tokio::net::TcpListener;
@@ -15,7 +16,7 @@ use crate::cli::MetricsArgs;
 
 use page::Page;
 pub(crate) use sources::CrawlNumbers;
-use sources::{Build, Crawl, Network, Process};
+use sources::{Build, Crawl, Discovery, Network, Process};
 
 mod http;
 mod metrics;
@@ -101,13 +102,21 @@ impl Telemetry {
         self.add(Network::of(set));
     }
 
+    /// Tells of a node that finds its own peers from here on, which this does not keep alive. There can be one, and no set of
+    /// peers beside it.
+    pub(crate) fn find(&self, node: &Node) {
+        self.watch(node.peer_set());
+        self.add(Discovery(node.discovery()));
+        self.add(node.door().clone());
+    }
+
     /// Tells of something more from here on.
     pub(crate) fn add(&self, source: impl Source) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
     }
 
     /// Writes all numbers in Prometheus' text format.
-    fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         let mut page = Page::new();
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|source| source.write(&mut page));
         page.finish()

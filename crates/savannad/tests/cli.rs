@@ -19,7 +19,7 @@ fn wrong_usage_is_status_2() {
         &["connect"],
         &["connect", "host:0"],
         &["connect", "127.0.0.1:1", "--network", "bitcoin"],
-        &["sync", "--network", "regtest", "--dir", dir],
+        &["sync", "--network", "regtest", "--dir", dir, "--peer"],
         &["sync", "--network", "regtest", "--peer", "127.0.0.1:1"],
         &["sync", "--network", "regtest", "--peer", "127.0.0.1:1", "--dir", dir, "--until", "-1"],
         &["fly"],
@@ -55,6 +55,25 @@ fn a_peer_that_is_not_there_is_one_sentence_and_status_1() {
         assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
         assert!(stderr(&output).lines().any(|line| line.starts_with("savanna: ")), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn where_there_are_no_seeds_a_sync_asks_for_a_peer_in_one_sentence_and_status_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&["sync", "--network", "regtest", "--dir", dir.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "savanna: regtest has no DNS seeds, so name a peer with --peer\n");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it left something behind");
+}
+
+#[test]
+fn peers_that_are_named_are_kept_to_and_no_book_is_begun() {
+    let peer = format!("127.0.0.1:{}", free_port());
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&["sync", "--network", "regtest", "--peer", &peer, "--dir", dir.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(dir.path().join("savanna-blocks").is_file());
+    assert!(!dir.path().join("peers-regtest.redb").exists());
 }
 
 #[test]

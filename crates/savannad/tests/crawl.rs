@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use common::{free_port, last_json, run, savanna, stderr};
@@ -152,6 +153,9 @@ fn a_census_counts_everybody_once_by_what_came_of_it() {
     assert_eq!((&census["complete"], &census["changes"]), (&json!(true), &Value::Null));
     assert_eq!(node(&census, &peers[2])["user_agent"], json!(r#"=\x1b[31m\"/"#));
     assert_eq!(node(&census, &peers[3])["version"], json!(170_001));
+    // Readers that keep numbers as floating point keep it whole.
+    assert_eq!(node(&census, &peers[3])["services"], json!("1"));
+    assert_eq!((&census["passed_over"], &census["versions"][0]["hosts"]), (&json!(0), &json!(1)));
     assert_eq!(node(&census, &peers[4])["chain"], json!("other"));
     assert_eq!(node(&census, &peers[5])["ending"], json!("closed_by_peer"));
     assert!(node(&census, &peers[1])["rtt_ms"].as_f64().unwrap() > 0.0);
@@ -228,6 +232,8 @@ fn with_nobody_to_ask_there_is_one_sentence_and_status_1() {
         &["crawl", "--network", "regtest", "--peer", "host.invalid"],
         &["crawl", "--network", "regtest", "--peer", "127.0.0.1:1", "--json", "-", "--csv", "-"],
         &["crawl", "--network", "regtest", "--peer", "127.0.0.1:1", "--json", "/nowhere/at/all"],
+        &["crawl", "--network", "regtest", "--peer", "127.0.0.1:1", "--dir", "/dev/null"],
+        &["crawl", "--network", "mainnet", "--peer", "localhost"],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
@@ -242,4 +248,58 @@ fn with_nobody_to_ask_there_is_one_sentence_and_status_1() {
     let output = run(&["crawl", "--network", "regtest", "--peer", &refused]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("connection_refused 1"));
+}
+
+#[test]
+fn a_second_interrupt_ends_the_program_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = listener.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody reads it, so writing the census takes for ever.
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = savanna(&["crawl", "--network", "regtest", "--peer", &first, "--json", pipe.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    // Whoever dials listens for signals already.
+    let _silent = listener.accept().unwrap();
+    let pid = child.id().to_string();
+    let began = Instant::now();
+    // Two that come at the same moment are one.
+    let status = loop {
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "it goes on");
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn what_cannot_be_kept_or_written_is_said_before_anybody_is_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = listener.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let crawl = ["crawl", "--network", "regtest", "--peer", &first];
+    let mut running = savanna(&[&crawl[..], &["--dir", state.to_str().unwrap()]].concat()).spawn().unwrap();
+    let _silent = listener.accept().unwrap();
+    let refused = |arguments: &[&str]| {
+        let output = run(&[&crawl[..], arguments].concat());
+        assert_eq!((output.status.code(), stderr(&output).lines().count()), (Some(1), 1), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert!(refused(&["--dir", state.to_str().unwrap()]).contains("is in use by another crawl"));
+    running.kill().unwrap();
+    running.wait().unwrap();
+
+    let file = dir.path().join("census");
+    let (file, same) = (file.to_str().unwrap(), dir.path().join("./census"));
+    let told = refused(&["--json", file, "--csv", same.to_str().unwrap()]);
+    assert!(told.contains("cannot hold two results"), "{told}");
+    assert!(refused(&["--report", dir.path().to_str().unwrap()]).contains("cannot be written"));
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "somebody was asked");
 }

@@ -66,11 +66,12 @@ impl Asks {
         self.waiting.len() < MAX_WAITING
     }
 
-    /// Puts to the session what waits, as far as it takes it, oldest first in each kind.
-    pub(super) fn put(&mut self, session: &mut Session, now: Now) {
+    /// Puts to the session what waits, as far as it takes it, oldest first in each kind. Returns whether fewer wait now.
+    pub(super) fn put(&mut self, session: &mut Session, now: Now) -> bool {
         if self.waiting.is_empty() {
-            return;
+            return false;
         }
+        let before = self.waiting.len();
         let mut busy: Vec<RequestKind> = Vec::new();
         let mut still_waiting = Vec::new();
         for ask in self.waiting.drain(..) {
@@ -94,6 +95,7 @@ impl Asks {
             }
         }
         self.waiting.append(&mut still_waiting);
+        self.waiting.len() < before
     }
 
     /// Gives an answer to whom it is for, and returns what had been asked and when.

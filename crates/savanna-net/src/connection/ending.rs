@@ -35,9 +35,7 @@ impl<T: Transport, S> Connection<T, S> {
 
     /// Sends what the session still has for the peer, and ends the stream.
     async fn say_goodbye(&mut self) -> io::Result<()> {
-        let said = self.output.drain(&mut self.session, &mut self.stream).await?;
-        self.meter.sent(said);
-        if said > 0 {
+        if self.output.drain(&mut self.session, &mut self.stream, &self.meter).await? {
             // Closing a socket with unread bytes resets it, and the peer would lose what was just sent.
             let mut discarded = [0; 1024];
             while self.stream.read(&mut discarded).await? > 0 {}

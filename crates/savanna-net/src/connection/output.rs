@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use savanna_peer::Session;
 
+use crate::traffic::Meter;
 use crate::transport::Transport;
 
 /// The most pieces given to the system at once.
@@ -65,15 +66,27 @@ impl Output {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes all that there is, ends the stream, and returns how many bytes that were.
-    pub(super) async fn drain<T: Transport>(&mut self, session: &mut Session, stream: &mut T) -> io::Result<usize> {
-        let mut count = 0;
-        while let Some(piece) = self.pieces.pop_front().or_else(|| session.poll_transmit()) {
-            stream.write_all(&piece).await?;
-            count += piece.len();
+    /// Writes all that there is, ends the stream, and returns whether there was anything. What is written is counted as it goes:
+    /// the peer may not read it to the end.
+    pub(super) async fn drain<T: Transport>(
+        &mut self,
+        session: &mut Session,
+        stream: &mut T,
+        meter: &Meter,
+    ) -> io::Result<bool> {
+        let mut is_any = false;
+        while let Some(mut piece) = self.pieces.pop_front().or_else(|| session.poll_transmit()) {
+            while piece.has_remaining() {
+                let count = stream.write_buf(&mut piece).await?;
+                if count == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                meter.sent(count);
+                is_any = true;
+            }
         }
         stream.shutdown().await?;
-        Ok(count)
+        Ok(is_any)
     }
 
     fn push(&mut self, piece: Bytes) {

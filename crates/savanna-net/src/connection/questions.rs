@@ -20,7 +20,11 @@ pub const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 /// What answers the questions of peers. Every service of this shape is one.
 ///
 /// An error is no answer, and none is sent. [`Overloaded`], as tower's `LoadShed` raises it, says that there is too much to
-/// do; the connection that asked is closed for it, and no other.
+/// do: the connection that asked is closed for it if other questions of its own are being worked on, and else goes without an
+/// answer. So does one whose question finds the service not ready in time.
+///
+/// # Security
+/// A peer that keeps the service busy loses its own connection by asking on, and costs no other peer more than an answer.
 pub trait InboundService:
     Service<Request, Response = Response, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static
 {
@@ -49,33 +53,47 @@ impl Service<Request> for Nil {
     }
 }
 
-/// The service has more to do than it can: the connection that asked is the one that pays.
+/// The service has more to do than it can.
 #[derive(Debug)]
 pub(super) struct Shed;
 
 /// The questions being worked on: no more than the session has open at a time.
 pub(super) struct Questions<S> {
     service: S,
-    open: FuturesUnordered<BoxFuture<'static, Result<(InboundId, Response), Shed>>>,
+    open: FuturesUnordered<BoxFuture<'static, (InboundId, Result<Response, Shed>)>>,
+    /// What the service would not take.
+    shed: Vec<InboundId>,
 }
 
 impl<S: InboundService> Questions<S> {
     pub(super) fn new(service: S) -> Self {
-        Self { service, open: FuturesUnordered::new() }
+        Self { service, open: FuturesUnordered::new(), shed: Vec::new() }
     }
 
     /// Puts a question to the service.
     pub(super) fn ask(&mut self, id: InboundId, request: Request) {
         let service = self.service.clone();
-        self.open.push(Box::pin(async move { answer(service, request).await.map(|response| (id, response)) }));
+        self.open.push(Box::pin(async move { (id, answer(service, request).await) }));
     }
 
-    /// Returns the next answer, or `None` when there is no question.
+    /// Returns the next answer, or `None` when there is no question. Fails when the peer asks for more while what it asked for
+    /// before keeps the service from it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(InboundId, Response), Shed>>> {
-        if self.open.is_empty() {
-            return Poll::Ready(None);
+        while !self.open.is_empty()
+            && let Poll::Ready(Some((id, result))) = Pin::new(&mut self.open).poll_next(cx)
+        {
+            match result {
+                Ok(response) => return Poll::Ready(Some(Ok((id, response)))),
+                Err(Shed) => self.shed.push(id),
+            }
         }
-        Pin::new(&mut self.open).poll_next(cx)
+        // Each question has had its turn: those still open are being worked on.
+        match self.shed.pop() {
+            Some(_) if !self.open.is_empty() => Poll::Ready(Some(Err(Shed))),
+            Some(id) => Poll::Ready(Some(Ok((id, Response::Nil)))),
+            None if self.open.is_empty() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -86,7 +104,7 @@ async fn answer<S: InboundService>(mut service: S, request: Request) -> Result<R
     match timeout_at(deadline, service.ready()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return without_answer(kind, error.into()),
-        Err(_) => return Err(Shed),
+        Err(late) => return without_answer(kind, late.into()),
     }
     match timeout_at(deadline, service.call(request)).await {
         Ok(Ok(response)) => Ok(response),

@@ -107,12 +107,12 @@ impl Door {
         let State { admission, arrivals } = &mut *state;
         let (count, verdict) = if is_barred {
             (&mut arrivals.barred, Err(Refusal::Barred))
-        } else if !admission.admit(ip, self.clock.now().monotonic) {
-            (&mut arrivals.too_fast, Err(Refusal::TooFast))
         } else {
+            // The place comes first: who finds none has had no turn, and costs nobody else one.
             match self.slots.inbound(ip) {
-                Ok(slot) => (&mut arrivals.admitted, Ok(slot)),
                 Err(error) => (&mut arrivals.no_slot, Err(error.into())),
+                Ok(slot) if admission.admit(ip, self.clock.now().monotonic) => (&mut arrivals.admitted, Ok(slot)),
+                Ok(_) => (&mut arrivals.too_fast, Err(Refusal::TooFast)),
             }
         };
         *count += 1;
@@ -144,12 +144,29 @@ mod tests {
             assert_eq!(barred.admit(ip.parse().unwrap()).unwrap_err(), Refusal::Barred, "{ip}");
         }
         let slot = barred.admit("192.0.2.2".parse().unwrap()).unwrap();
-        // The same door by another handle: its one place is taken, and four a network is its rate.
-        let refusals = [(); 4].map(|()| door.admit(four).unwrap_err());
-        let full = Refusal::NoSlot(SlotError::Full);
-        assert_eq!(refusals, [full, full, full, Refusal::TooFast]);
-        assert_eq!(door.arrivals(), Arrivals { admitted: 1, barred: 3, too_fast: 1, no_slot: 3 });
+        // The same door by another handle: its one place is taken.
+        assert_eq!(door.admit(four).unwrap_err(), Refusal::NoSlot(SlotError::Full));
+        assert_eq!(door.arrivals(), Arrivals { admitted: 1, barred: 3, too_fast: 0, no_slot: 1 });
         drop(slot);
         assert_eq!(slots.taken(Direction::Inbound), 0);
+    }
+
+    #[test]
+    fn adversary_26_who_finds_no_place_takes_no_ones_turn_and_who_comes_too_fast_no_place() {
+        let slots = Slots::new(SlotLimits { inbound: 1, ..SlotLimits::LOCAL });
+        let door = Door::new(slots.clone(), AcceptRates::PUBLIC);
+        let ip: IpAddr = "192.0.2.1".parse().unwrap();
+        let slot = door.admit(ip).unwrap();
+        for _ in 0..100 {
+            assert_eq!(door.admit(ip).unwrap_err(), Refusal::NoSlot(SlotError::Full));
+        }
+        drop(slot);
+        // Four a network is the rate.
+        for _ in 1..4 {
+            drop(door.admit(ip).unwrap());
+        }
+        assert_eq!(door.admit(ip).unwrap_err(), Refusal::TooFast);
+        assert_eq!(slots.taken(Direction::Inbound), 0);
+        assert_eq!(door.arrivals(), Arrivals { admitted: 4, barred: 0, too_fast: 1, no_slot: 100 });
     }
 }

@@ -110,7 +110,7 @@ impl Session {
             events: VecDeque::new(),
             keepalive: Keepalive::new(at),
             requests: Requests::new(),
-            inbound: Inbound::new(direction, at),
+            inbound: Inbound::new(direction, config.addrv2, at),
             budget: Budget::new(at),
             allowance: AddressAllowance::new(at),
             frame_began: None,
@@ -184,7 +184,7 @@ impl Session {
         self.tick(now);
         let kind = request.kind();
         let Some(negotiated) = self.info().map(|info| info.negotiated) else { return Err(Busy(kind)) };
-        let statement = gossip::statement(request, negotiated);
+        let statement = gossip::statement(request, negotiated, self.config.addrv2);
         if self.is_closed || (statement.is_some() && self.outbox.is_above_mark()) {
             return Err(Busy(kind));
         }

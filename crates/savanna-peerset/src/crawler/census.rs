@@ -7,10 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use savanna_book::{Netgroup, Prefix};
 use savanna_chain::Upgrade;
 use savanna_wire::{Network, ProtocolVersion, UserAgent};
 
-use super::{Changes, Ending, Group, NetworkKind, Outcome, Record};
+use super::{Changes, Ending, Introduction, NetworkKind, Outcome, Record};
+
+pub use lag::Lag;
+
+mod lag;
 
 /// What a crawl found.
 #[derive(Debug, Clone)]
@@ -21,8 +26,11 @@ pub struct Census {
     pub began: i64,
     /// How long it took.
     pub took: Duration,
-    /// Whether nothing was left to ask at its end.
+    /// Whether no node was left at its end to be asked for the first time.
     pub is_complete: bool,
+    /// How many addresses are not among the nodes because a bound kept them out; as many or more, at
+    /// [`MAX_PASSED_OVER`](super::MAX_PASSED_OVER).
+    pub passed_over: usize,
     /// The nodes, by address.
     pub records: Vec<Record>,
     /// What is different from the census before, if there was one.
@@ -93,21 +101,6 @@ pub struct Spread<T> {
     pub p99: T,
     /// The greatest.
     pub greatest: T,
-}
-
-/// How far nodes are behind the height that half of them claim at least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lag {
-    /// At that height, or one block from it.
-    pub in_step: usize,
-    /// Two to ten blocks behind.
-    pub near: usize,
-    /// Eleven to a thousand blocks behind.
-    pub behind: usize,
-    /// Further behind, or with no blocks at all.
-    pub far_behind: usize,
-    /// More than a block ahead: at a height that most nodes have not heard of.
-    pub ahead: usize,
 }
 
 impl<T: Ord + Copy> Spread<T> {
@@ -192,20 +185,8 @@ impl Census {
     /// Counts how far nodes are behind the median height.
     #[must_use]
     pub fn lag(&self) -> Lag {
-        let mut lag = Lag::default();
-        let Some(heights) = self.heights() else { return lag };
-        for introduction in self.introductions() {
-            // Any two heights are less than 2^32 apart.
-            let behind = i64::from(heights.median) - i64::from(introduction.height);
-            match behind {
-                ..=-2 => lag.ahead += 1,
-                -1..=1 => lag.in_step += 1,
-                2..=10 => lag.near += 1,
-                11..=1000 => lag.behind += 1,
-                _ => lag.far_behind += 1,
-            }
-        }
-        lag
+        let told = |record: &Record| Some((record.introduction.as_deref()?.height, record.last_seen));
+        Lag::of(self.network, &self.alive().filter_map(told).collect::<Vec<_>>())
     }
 
     /// Counts how many nodes set each bit of their services, by the number of the bit.
@@ -222,7 +203,7 @@ impl Census {
 
     /// Counts nodes by the part of their network, the most common first.
     #[must_use]
-    pub fn groups(&self) -> Vec<(Group, usize)> {
+    pub fn groups(&self) -> Vec<(Netgroup, usize)> {
         tally(self.alive().map(Record::group))
     }
 
@@ -237,10 +218,25 @@ impl Census {
         NetworkKind::ALL.map(count).to_vec()
     }
 
-    /// Counts the hosts: nodes that differ in their port alone are one.
+    /// Counts the hosts: nodes that differ in their port alone are one, and so are IPv6 addresses of one /64.
     #[must_use]
     pub fn hosts(&self) -> usize {
-        self.alive().map(|record| record.address.host).collect::<BTreeSet<_>>().len()
+        self.hosts_by(|_| ()).get(&()).copied().unwrap_or(0)
+    }
+
+    /// Counts the hosts by something that their nodes say.
+    ///
+    /// # Security
+    /// A host can be several nodes at no cost. Where there are far fewer hosts than nodes, the nodes are few people's.
+    #[must_use]
+    pub fn hosts_by<T: Ord>(&self, said: impl Fn(&Introduction) -> T) -> BTreeMap<T, usize> {
+        let mut hosts = BTreeMap::<T, BTreeSet<Prefix>>::new();
+        for record in self.alive() {
+            if let Some(introduction) = &record.introduction {
+                hosts.entry(said(introduction)).or_default().insert(Prefix::of(record.address.host));
+            }
+        }
+        hosts.into_iter().map(|(said, hosts)| (said, hosts.len())).collect()
     }
 
     /// Ranks the round trips measured.
@@ -255,7 +251,7 @@ impl Census {
         Spread::of(self.introductions().filter_map(|introduction| introduction.connect).collect())
     }
 
-    fn introductions(&self) -> impl Iterator<Item = &super::Introduction> {
+    fn introductions(&self) -> impl Iterator<Item = &Introduction> {
         self.alive().filter_map(|record| record.introduction.as_deref())
     }
 }

@@ -6,22 +6,28 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use savanna_book::Netgroup;
 use savanna_chain::floor;
 use savanna_peer::Now;
 use savanna_wire::{AddrV2, Network, PeerAddr, ProtocolVersion};
 
-use super::{
-    Census, Chain, Ending, Group, Introduction, NetworkKind, Outcome, Probe, Record, Scope, Software, Summary,
-};
+use super::{Census, Chain, Ending, Outcome, Probe, Record, Scope, Software, Summary};
 
+pub use hosts::PORTS_PER_HOST;
 pub use saved::{Saved, SavedNode};
-pub use telling::{TOLD_PER_GROUP, TOLD_PER_NODE};
+pub use telling::{MAX_PASSED_OVER, TOLD_PER_GROUP, TOLD_PER_NODE};
 
+mod hosts;
 mod judge;
+mod outage;
+mod place;
 mod queue;
+mod results;
 mod saved;
 mod telling;
 
+use hosts::Hosts;
+use outage::Outage;
 use queue::Queue;
 use telling::Saturation;
 
@@ -32,7 +38,7 @@ pub const MAX_DIALS: usize = 256;
 /// allow a process.
 pub const MAX_TALKS: usize = 512;
 
-/// How many nodes are known at most; addresses beyond are passed over. A node takes some 250 bytes.
+/// How many nodes are known at most; addresses beyond are passed over. A node takes some 300 bytes.
 ///
 /// # Security
 /// Against whoever has more addresses than we have memory. The network's nodes and all that is gossiped of its past are fewer
@@ -42,7 +48,8 @@ pub const MAX_KNOWN: usize = 300_000;
 /// How long a node is left alone after a conversation: Zebra tells the same addresses for this long.
 pub const MEET_AGAIN: Duration = Duration::from_secs(600);
 
-/// How long a node is left alone that did not answer, before its one second chance: the fault may have been ours.
+/// How long a node is left alone that did not answer or hung up without a word, before its one second chance: the fault may
+/// have been ours, and some take few connections a second.
 pub const SECOND_CHANCE: Duration = Duration::from_secs(5);
 
 /// What a crawl is about.
@@ -81,13 +88,14 @@ impl Talk {
 
 /// Decides whom to ask next, and keeps what is known, without IO.
 ///
-/// Each node is asked once, and once more a little later if it did not answer at all. Where there is time, nodes are met again
+/// Each node is asked once, and once more a little later if it said nothing. Where there is time, nodes are met again
 /// after [`MEET_AGAIN`], as long as answers bring news.
 ///
 /// # Security
 /// Only answers to our own questions come in here. What one node tells is bounded, and so is what one group of addresses
 /// tells; addresses that several groups name go first. So a node that makes up addresses costs a bounded time, and that at
-/// the end.
+/// the end. Of a public host few ports are taken, and one of them is talked to at a time, so that nobody aims the crawl at
+/// a victim.
 #[derive(Debug)]
 pub struct Plan {
     config: PlanConfig,
@@ -102,12 +110,17 @@ pub struct Plan {
     second_chances: BTreeSet<(Duration, u32)>,
     /// Nodes that may be met again, by when.
     rested: BTreeSet<(Duration, u32)>,
-    told_by_group: BTreeMap<Group, u32>,
+    hosts: Hosts,
+    outage: Outage,
+    told_by_group: BTreeMap<Netgroup, u32>,
+    passed_over: BTreeSet<PeerAddr>,
     saturation: Saturation,
     summary: Summary,
     endings: BTreeMap<(Outcome, Ending), usize>,
     dialing: usize,
     talking: usize,
+    /// How many dials and conversations the system allows at once, as far as it has said.
+    bound: usize,
     has_baseline: bool,
 }
 
@@ -117,10 +130,12 @@ struct Node {
     /// What it said in the census before.
     before: Option<Box<Software>>,
     /// The groups of those who named it, as far as they change its rank.
-    named_by: [Option<Group>; queue::RANKS - 1],
+    named_by: [Option<Netgroup>; queue::RANKS - 1],
     rank: usize,
     state: State,
     tries: u8,
+    /// How many censuses before this one asked it without hearing a word.
+    missed: u8,
     /// How many addresses were taken from it that nobody had told before.
     told_new: u16,
 }
@@ -128,6 +143,8 @@ struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Waiting,
+    /// Its turn came while another port of its host was talked to.
+    Parked,
     Dialing,
     Talking,
     Resting,
@@ -136,7 +153,7 @@ enum State {
 /// How far a crawl has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The nodes by outcome.
+    /// The nodes by outcome; which are obsolete, only the census knows for good.
     pub summary: Summary,
     /// How many dials, handshakes and conversations are going on.
     pub in_flight: usize,
@@ -159,12 +176,16 @@ impl Plan {
             queue: Queue::default(),
             second_chances: BTreeSet::new(),
             rested: BTreeSet::new(),
+            hosts: Hosts::default(),
+            outage: Outage::default(),
             told_by_group: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
             saturation: Saturation::default(),
             summary: Summary::default(),
             endings: BTreeMap::new(),
             dialing: 0,
             talking: 0,
+            bound: MAX_DIALS + MAX_TALKS,
             has_baseline: false,
         }
     }
@@ -214,21 +235,30 @@ impl Plan {
                 && let Some((node, _)) = self.know(address, now)
             {
                 self.raise(node, 0);
+            } else {
+                self.pass_over(address);
             }
         }
     }
 
     /// Returns the next node to dial, if one is to be dialled.
     pub fn poll_dial(&mut self, now: Now) -> Option<PeerAddr> {
-        if !self.has_room() || self.is_over(now) {
+        if self.is_over(now) || self.outage.is_pausing(now.monotonic) {
             return None;
         }
-        let node = self.next_waiting().or_else(|| self.next_due(now))?;
-        let Node { state, tries, record, .. } = &mut self.nodes[node as usize];
-        *state = State::Dialing;
-        *tries = tries.saturating_add(1);
-        self.dialing += 1;
-        Some(record.address)
+        while self.has_room() {
+            let node = self.next_waiting().or_else(|| self.next_due(now))?;
+            let Node { state, tries, record, .. } = &mut self.nodes[node as usize];
+            if !self.hosts.begin(record.address.host, node) {
+                *state = State::Parked;
+                continue;
+            }
+            *state = State::Dialing;
+            *tries = tries.saturating_add(1);
+            self.dialing += 1;
+            return Some(record.address);
+        }
+        None
     }
 
     /// Returns when [`poll_dial`](Self::poll_dial) or [`is_done`](Self::is_done) is to be asked next, if nothing else happens
@@ -236,8 +266,12 @@ impl Plan {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let second = self.second_chances.first().map(|(at, _)| *at);
-        let due = second.into_iter().chain(self.next_rested()).min().filter(|_| self.has_room());
-        due.into_iter().chain(self.config.until).min()
+        let due = second.into_iter().chain(self.next_rested()).min();
+        let pause = self.outage.until();
+        let after_pause = due.map(|due| pause.map_or(due, |pause| due.max(pause)));
+        let waiting = pause.filter(|_| self.queue.len() > 0);
+        let next = after_pause.into_iter().chain(waiting).min().filter(|_| self.has_room());
+        next.into_iter().chain(self.config.until).min()
     }
 
     /// Returns whether nothing is left to ask, or the time is over.
@@ -255,81 +289,31 @@ impl Plan {
         is_idle && !second_chance && self.next_rested().is_none()
     }
 
-    /// Notes what a node said of itself: with its handshake, or in place of one.
-    pub fn handle_introduction(&mut self, address: PeerAddr, introduction: Introduction, now: Now) {
-        let Some(node) = self.index.get(&address).copied() else { return };
-        let Node { state, record, .. } = &mut self.nodes[node as usize];
-        if *state != State::Dialing {
-            return;
-        }
-        *state = State::Talking;
-        self.dialing -= 1;
-        self.talking += 1;
-        record.last_seen = Some(now.unix);
-        record.introduction = Some(Box::new(introduction));
-        self.judge(node, Ending::Local);
-    }
-
-    /// Notes how a conversation went with a node that had introduced itself.
-    pub fn handle_talk(&mut self, address: PeerAddr, talk: Talk, now: Now) {
-        let Some(node) = self.index.get(&address).copied() else { return };
-        if self.nodes[node as usize].state != State::Talking {
-            return;
-        }
-        if let Some(introduction) = &mut self.nodes[node as usize].record.introduction {
-            introduction.round_trip = talk.round_trip.or(introduction.round_trip);
-            let told = talk.told.as_ref().map(|told| u32::try_from(told.len()).unwrap_or(u32::MAX));
-            introduction.told = told.or(introduction.told);
-            if talk.chain != Chain::Unknown {
-                introduction.chain = talk.chain;
-            }
-        }
-        self.talking -= 1;
-        self.judge(node, talk.ending);
-        // What other chains' nodes tell are other chains' nodes.
-        if let Some(told) = talk.told
-            && self.nodes[node as usize].record.outcome != Outcome::OtherChain
-        {
-            self.hear(node, &told, now);
-        }
-        self.rest(node, MEET_AGAIN, now);
-    }
-
-    /// Notes that a dial or a handshake failed, without a word from the node.
-    pub fn handle_failure(&mut self, address: PeerAddr, ending: Ending, now: Now) {
-        let Some(node) = self.index.get(&address).copied() else { return };
-        if self.nodes[node as usize].state != State::Dialing {
-            return;
-        }
-        self.dialing -= 1;
-        let may_be_ours =
-            matches!(ending, Ending::DialTimedOut | Ending::DialFailed | Ending::TimedOut | Ending::Local);
-        if may_be_ours && self.nodes[node as usize].tries <= 1 {
-            self.nodes[node as usize].state = State::Resting;
-            self.second_chances.insert((now.monotonic + SECOND_CHANCE, node));
-        } else {
-            // Each failure doubles the rest.
-            let failures = u32::from(self.nodes[node as usize].tries.saturating_sub(2)).min(6);
-            self.rest(node, MEET_AGAIN * (1 << failures), now);
-        }
-        self.judge(node, ending);
+    /// Returns whether no node is still to be asked for the first time, or is being asked. Those to be met again do not count.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let cut_short = |outcome| self.endings.get(&(outcome, Ending::Local)).copied().unwrap_or(0);
+        self.summary.untried == 0 && Outcome::ALL.into_iter().map(cut_short).sum::<usize>() == 0
     }
 
     /// Ends the crawl: returns what is known, with what is different from the census before.
     #[must_use]
     pub fn census(&self, now: Now) -> Census {
+        let mut records: Vec<_> = self.index.values().map(|node| self.nodes[*node as usize].record.clone()).collect();
+        judge::by_own_height(self.config.network, &mut records);
         Census {
             network: self.config.network,
             began: self.began.unix,
             took: now.monotonic.saturating_sub(self.began.monotonic),
-            is_complete: self.is_exhausted(),
-            records: self.index.values().map(|node| self.nodes[*node as usize].record.clone()).collect(),
+            is_complete: self.is_complete(),
+            passed_over: self.passed_over.len(),
+            records,
             changes: self.changes(),
         }
     }
 
     const fn has_room(&self) -> bool {
-        self.dialing < MAX_DIALS && self.talking < MAX_TALKS
+        self.dialing < MAX_DIALS && self.talking < MAX_TALKS && self.dialing + self.talking < self.bound
     }
 
     fn is_over(&self, now: Now) -> bool {
@@ -362,63 +346,6 @@ impl Plan {
         let until = self.config.until?;
         let (at, _) = self.rested.first()?;
         (*at < until && !self.saturation.is_reached()).then_some(*at)
-    }
-
-    fn rest(&mut self, node: u32, how_long: Duration, now: Now) {
-        self.nodes[node as usize].state = State::Resting;
-        self.rested.insert((now.monotonic + how_long, node));
-    }
-
-    /// Makes a node known; says whether it is new. Nothing if there is no room.
-    fn know(&mut self, address: PeerAddr, now: Now) -> Option<(u32, bool)> {
-        if let Some(node) = self.index.get(&address) {
-            return Some((*node, false));
-        }
-        let node = u32::try_from(self.nodes.len()).ok().filter(|_| self.nodes.len() < MAX_KNOWN)?;
-        self.settle(SavedNode { record: Record::new(address, now.unix), before: None });
-        Some((node, true))
-    }
-
-    /// Gives a node its place.
-    fn settle(&mut self, SavedNode { mut record, before }: SavedNode) {
-        let Ok(node) = u32::try_from(self.nodes.len()) else { return };
-        let (address, group, kind) = (record.address, record.group(), record.kind());
-        let is_reachable = self.config.overlays || matches!(kind, NetworkKind::V4 | NetworkKind::V6);
-        let is_waiting = record.outcome == Outcome::Untried && is_reachable;
-        if record.outcome == Outcome::Untried && !is_reachable {
-            record.outcome = Outcome::Unroutable;
-            record.ending = Some(Ending::NoRoute);
-        }
-        self.summary.count(record.outcome);
-        if let Some(ending) = record.ending {
-            *self.endings.entry((record.outcome, ending)).or_default() += 1;
-        }
-        let rank = queue::RANKS - 1;
-        self.nodes.push(Node {
-            record,
-            before: before.map(Box::new),
-            named_by: [None; queue::RANKS - 1],
-            rank,
-            state: if is_waiting { State::Waiting } else { State::Resting },
-            tries: 0,
-            told_new: 0,
-        });
-        self.index.insert(address, node);
-        if is_waiting {
-            self.queue.push(rank, group, node, &mut self.rng);
-        }
-    }
-
-    /// Lets a node wait under a better rank.
-    fn raise(&mut self, node: u32, rank: usize) {
-        let Node { record, rank: current, state, .. } = &mut self.nodes[node as usize];
-        if rank >= *current {
-            return;
-        }
-        *current = rank;
-        if *state == State::Waiting {
-            self.queue.push(rank, record.group(), node, &mut self.rng);
-        }
     }
 }
 

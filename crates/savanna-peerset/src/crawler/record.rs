@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use savanna_book::Netgroup;
 use savanna_wire::{Host, PeerAddr, ProtocolVersion, Services, UserAgent};
-
-use super::Group;
 
 /// A node, and what came of asking it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub struct Record {
     pub outcome: Outcome,
     /// How the last conversation with it ended, or why there was none; `None` as long as it was not tried.
     pub ending: Option<Ending>,
-    /// How many answers named it.
+    /// How many nodes named it. Of those that were asked more than once, the first answer counts alone.
     pub told_by: u32,
     /// When it was first heard of, by our clock, in Unix seconds.
     pub first_seen: i64,
@@ -57,7 +56,7 @@ pub enum Outcome {
     Untried,
     /// It said who it is, and belongs to the network.
     Reached,
-    /// Somebody is there and turned us away, or spoke something else.
+    /// Nobody listens there, which the host said at once; or somebody does, and turned us away or spoke something else.
     Refused,
     /// It did not answer in time.
     Silent,
@@ -141,6 +140,12 @@ impl Record {
         }
     }
 
+    /// Returns whether it is still to be asked for the first time, or its first conversation was cut off by us.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.outcome == Outcome::Untried || self.ending == Some(Ending::Local)
+    }
+
     /// Returns the kind of network that it is on.
     #[must_use]
     pub const fn kind(&self) -> NetworkKind {
@@ -149,8 +154,8 @@ impl Record {
 
     /// Returns the part of its network that it belongs to.
     #[must_use]
-    pub fn group(&self) -> Group {
-        Group::from(self.address.host)
+    pub fn group(&self) -> Netgroup {
+        Netgroup::of(self.address.host)
     }
 }
 

@@ -1,10 +1,7 @@
 //! Which addresses are worth a dial.
 
-use savanna_book::Reach;
+use savanna_book::{FOREIGN_PORTS, Reach};
 use savanna_wire::{Network, PeerAddr};
-
-/// Ports of chains that share the magic, and of their RPC interfaces and Zcash's: whoever listens there is no peer.
-const FOREIGN_PORTS: [u16; 6] = [8033, 18033, 16125, 26125, 8232, 18232];
 
 /// Which hosts a crawl takes from what nodes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use savanna_peer::{Now, Timeouts};
 use savanna_wire::{Network, PeerAddr, Services};
 
 use super::talk::{Dialling, Failure, dial, talk};
-use super::{Ending, Plan, Talk};
+use super::{Plan, Talk};
 
 /// How long a node has to answer one question, and to send the rest of an answer that has begun.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(8);
@@ -136,8 +136,9 @@ fn dialled(plan: &mut Plan, dialling: Dialling, now: Now) -> Option<(PeerAddr, C
             None
         }
         Err(Failure::NoFiles) => {
-            tracing::warn!("this process may open no more connections at once: raise its limit of open files");
-            plan.handle_failure(address, Ending::Local, now);
+            if plan.handle_no_files(address, now) {
+                tracing::warn!("this process may open no more connections at once: raise its limit of open files");
+            }
             None
         }
     }

@@ -26,6 +26,8 @@ pub struct Candidate {
     pub peer: PeerId,
     /// Where it comes from, if that is known.
     pub host: Option<Host>,
+    /// Whether its host misbehaved before it came.
+    pub is_discouraged: bool,
     /// Since when it is connected.
     pub since: Duration,
     /// The round trip that was measured last.
@@ -57,7 +59,7 @@ enum Few {
     Cjdns,
 }
 
-/// Chooses who has to go, or nobody: those who are left after many were protected, each for a quality that is hard to have
+/// Chooses who has to go, or nobody: first the youngest of those who are discouraged, whom nothing protects. Then those who are left after many were protected, each for a quality that is hard to have
 /// many of, are counted by the range of addresses that they come from, and the youngest of the largest crowd goes.
 ///
 /// Protected are one each of the four ranges whose keyed hashes are the lowest; the eight nearest; the four that last delivered a
@@ -71,6 +73,10 @@ enum Few {
 /// each other out.
 #[must_use]
 pub fn evict(candidates: &[Candidate], secret: &[u8; 32]) -> Option<PeerId> {
+    let discouraged = candidates.iter().filter(|candidate| candidate.is_discouraged);
+    if let Some(first) = discouraged.max_by_key(|candidate| (candidate.since, candidate.peer)) {
+        return Some(first.peer);
+    }
     let mut left = candidates.to_vec();
     protect_groups(&mut left, secret);
     protect(&mut left, BY_ROUND_TRIP, |candidate| candidate.round_trip);

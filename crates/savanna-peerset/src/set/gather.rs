@@ -14,6 +14,9 @@ use crate::request::{Fetched, Outcome, RequestError, RequestId};
 use super::Progress;
 use super::item::{Arrived, Item, State, assemble, block_hash};
 
+/// For how many items in a row a peer is looked for in vain, until the list waits for an answer to make room.
+const MAX_VAIN: usize = 64;
+
 /// A list that is being fetched.
 #[derive(Debug)]
 pub(super) struct Gather {
@@ -65,7 +68,7 @@ impl Gather {
 
     /// Asks for as much as there is room for, here and at the peers.
     pub(super) fn advance(&mut self, network: &mut Network, now: Duration) -> Progress {
-        while !self.waiting.is_empty() && self.has_room(network) && network.is_bulk_open() {
+        while !self.waiting.is_empty() && self.has_room(network) && network.is_bulk_open(self.kind) {
             let Some((first, peer)) = self.next(network, now) else { break };
             self.ask(first, peer, network, now);
             self.give_chance(first, network, now);
@@ -139,6 +142,12 @@ impl Gather {
         call.items.iter().all(|(index, _)| !self.items[*index].is_wanted())
     }
 
+    /// Returns whether nobody was asked for any of it, though there are peers to ask: they are busy with other lists.
+    pub(super) fn awaits_turn(&self, network: &Network) -> bool {
+        let is_untried = |item: &Item| item.is_wanted() && item.tried.is_empty() && item.lack.is_none();
+        self.items.iter().all(is_untried) && network.has_peer_for(self.kind)
+    }
+
     /// Ends with what there is.
     pub(super) fn expire(&mut self, network: &mut Network) -> Result<Outcome, RequestError> {
         let is_untried = self.items.iter().all(|item| item.tried.is_empty());
@@ -166,22 +175,24 @@ impl Gather {
     /// Finds the first item that can be asked for, and whom to ask. Ends those on the way that nobody has.
     fn next(&mut self, network: &mut Network, now: Duration) -> Option<(usize, PeerId)> {
         let affords_retry = network.retries.affords(now);
-        let mut at = 0;
-        while let Some(index) = self.waiting.range(at..).next().copied() {
+        let (mut at, mut vain) = (0, 0);
+        while vain < MAX_VAIN
+            && let Some(index) = self.waiting.range(at..).next().copied()
+        {
             at = index + 1;
             let item = &self.items[index];
             if item.lack.is_some() && !affords_retry {
                 network.starved = true;
                 continue;
             }
-            let pick = if item.tried.len() < self.attempts {
+            let pick = if item.attempts < self.attempts {
                 network.pick_bulk(self.kind, &item.id, &item.tried, now)
             } else {
                 Pick::Never
             };
             match pick {
                 Pick::Peer(peer) => return Some((index, peer)),
-                Pick::Later => {}
+                Pick::Later => vain += 1,
                 Pick::Never if item.copies > 0 => {
                     self.waiting.remove(&index);
                 }
@@ -200,7 +211,7 @@ impl Gather {
             let item = &self.items[*index];
             // A retry that is paid for carries others with it; without one, none slips in.
             let is_admitted = (is_retry || item.lack.is_none()) && network.takes(peer, &item.id, &item.tried, now);
-            if is_admitted && item.tried.len() < self.attempts {
+            if is_admitted && item.attempts < self.attempts {
                 parts.push((*index, item.id));
                 room -= 1;
             }
@@ -211,8 +222,10 @@ impl Gather {
         }
         for (index, _) in &parts {
             self.waiting.remove(index);
-            self.items[*index].copies += 1;
-            self.items[*index].tried.push(peer);
+            let item = &mut self.items[*index];
+            item.copies += 1;
+            item.attempts += 1;
+            item.tried.push(peer);
         }
         if is_retry {
             network.retries.pay()
@@ -295,7 +308,7 @@ impl Gather {
             let why = lacks.iter().find(|(lacking, _)| lacking == id).map_or(Missing::Dropped, |(_, why)| *why);
             match why {
                 // It served a part and dropped the rest: it may well have it, and is asked again at once.
-                Missing::Dropped if is_progress => item.tried.retain(|peer| *peer != call.peer),
+                Missing::Dropped if is_progress => item.forgive(call),
                 // Silence about all that was asked is a way to say no.
                 Missing::Dropped | Missing::NotFound => {
                     item.lack = Some(why);
@@ -314,7 +327,7 @@ impl Gather {
                 continue;
             }
             if matches!(error, savanna_peer::RequestError::Closed(_)) {
-                item.tried.retain(|peer| *peer != call.peer);
+                item.forgive(call);
             }
             item.lack = Some(Missing::TimedOut);
             self.waiting.insert(*index);

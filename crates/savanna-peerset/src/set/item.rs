@@ -4,6 +4,7 @@ use savanna_net::PeerId;
 use savanna_peer::{Missing, Partial, RequestKind, Response};
 use savanna_wire::{Block, BlockHash, Inventory, Transaction, TransactionId};
 
+use crate::network::Call;
 use crate::request::RequestError;
 
 /// One block or transaction of a list.
@@ -14,6 +15,8 @@ pub(super) struct Item {
     /// How many peers are being asked for it.
     pub(super) copies: usize,
     pub(super) tried: Vec<PeerId>,
+    /// How many of them were asked in earnest: a chance that one was given takes nothing from the others.
+    pub(super) attempts: usize,
     /// Why it did not come so far.
     pub(super) lack: Option<Missing>,
 }
@@ -30,7 +33,13 @@ pub(super) enum State {
 
 impl Item {
     pub(super) const fn new(id: Inventory) -> Self {
-        Self { id, state: State::Wanted, copies: 0, tried: Vec::new(), lack: None }
+        Self { id, state: State::Wanted, copies: 0, tried: Vec::new(), attempts: 0, lack: None }
+    }
+
+    /// Lets the peer of a question be asked again.
+    pub(super) fn forgive(&mut self, call: &Call) {
+        self.tried.retain(|peer| *peer != call.peer);
+        self.attempts -= usize::from(!call.is_chance);
     }
 
     pub(super) const fn is_wanted(&self) -> bool {

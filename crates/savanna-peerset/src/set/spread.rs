@@ -7,7 +7,7 @@ use savanna_net::PeerId;
 use savanna_peer::{Request, Response};
 
 use crate::network::{Call, Network, Pick};
-use crate::request::{Answer, Outcome, RequestError, RequestId};
+use crate::request::{Answer, Outcome, RequestError, RequestId, audience};
 
 use super::Progress;
 
@@ -71,7 +71,10 @@ impl Spread {
         if self.answers.len() >= self.want {
             return Progress::Done(Ok(Outcome::Answers(std::mem::take(&mut self.answers))));
         }
-        let is_exhausted = pick == Pick::Never || self.tried.len() >= self.want.saturating_add(self.spare);
+        // Who is busy misses what is for everyone: nobody else waits for it.
+        let is_passed_by = pick == Pick::Later && self.is_for_everyone();
+        let is_exhausted =
+            pick == Pick::Never || is_passed_by || self.tried.len() >= self.want.saturating_add(self.spare);
         if is_exhausted && self.in_flight == 0 && !self.tried.is_empty() {
             return Progress::Done(self.conclude(network));
         }
@@ -102,6 +105,11 @@ impl Spread {
                 self.last_error = Some(error);
             }
         }
+    }
+
+    /// Returns whether it is a statement to all peers that there are.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        self.want == usize::MAX && audience(self.request.kind()) == usize::MAX
     }
 
     /// Returns how long the others have from now on, once, as soon as half of those who are asked have answered.

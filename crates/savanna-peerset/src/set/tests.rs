@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test says what it expects of few kinds")]
 
 mod bounds;
+mod fair;
 mod lists;
 mod model;
 mod routing;

@@ -45,8 +45,9 @@ pub(super) struct Link {
     /// Since when it has been in its present state.
     pub(super) since: Duration,
     pub(super) state: State,
-    /// When it was the first to tell of something.
-    pub(super) news: Option<Duration>,
+    /// When it was asked for blocks last, and when it delivered some.
+    pub(super) asked: Option<Duration>,
+    pub(super) delivered: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +86,18 @@ impl Links {
         self.all.values().filter(|link| link.purpose == purpose && link.state != State::Leaving).count()
     }
 
-    /// Returns the dials in flight of a purpose that holds up no other, by when each began.
+    /// Returns how many anchors are being dialled.
+    pub(super) fn anchors_dialing(&self) -> usize {
+        self.dialing.iter().filter(|(_, address)| self.is_anchor(*address)).count()
+    }
+
+    /// Returns the dials in flight, except those of anchors, by when each began.
     pub(super) fn begun(&self) -> impl DoubleEndedIterator<Item = Duration> + '_ {
-        self.dialing.iter().map(|(since, _)| *since)
+        self.dialing.iter().filter(|(_, address)| !self.is_anchor(*address)).map(|(since, _)| *since)
+    }
+
+    fn is_anchor(&self, address: PeerAddr) -> bool {
+        self.all.get(&address).is_some_and(|link| link.purpose == Purpose::Anchor)
     }
 
     /// Returns those who are connected to stay.
@@ -109,7 +119,7 @@ impl Links {
     /// Begins to dial.
     pub(super) fn dial(&mut self, address: PeerAddr, purpose: Purpose, now: Duration) {
         self.end(address);
-        self.all.insert(address, Link { purpose, since: now, state: State::Dialing, news: None });
+        self.all.insert(address, Link { purpose, since: now, state: State::Dialing, asked: None, delivered: None });
         self.dialing.insert((now, address));
     }
 
@@ -153,9 +163,15 @@ impl Links {
         }
     }
 
-    pub(super) fn note_news(&mut self, address: PeerAddr, now: Duration) {
+    pub(super) fn note_asked(&mut self, address: PeerAddr, at: Duration) {
         if let Some(link) = self.all.get_mut(&address) {
-            link.news = Some(now);
+            link.asked = link.asked.max(Some(at));
+        }
+    }
+
+    pub(super) fn note_delivered(&mut self, address: PeerAddr, at: Duration) {
+        if let Some(link) = self.all.get_mut(&address) {
+            link.delivered = link.delivered.max(Some(at));
         }
     }
 }

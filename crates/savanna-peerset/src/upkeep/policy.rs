@@ -21,6 +21,9 @@ pub struct Policy {
     pub families: Families,
     /// Whether there are seeds to ask when the book has nobody to offer.
     pub asks_seeds: bool,
+    /// Whether peers are expected to take a second connection from one host. Without, a peer that is to be asked again for
+    /// addresses is let go and dialled anew.
+    pub meets_beside: bool,
 }
 
 impl Policy {
@@ -33,7 +36,7 @@ impl Policy {
     /// Stays connected to `target` peers of a public network.
     #[must_use]
     pub const fn public(target: usize) -> Self {
-        Self { one_per_netgroup: true, asks_seeds: true, ..Self::local(target) }
+        Self { one_per_netgroup: true, asks_seeds: true, meets_beside: false, ..Self::local(target) }
     }
 
     /// Stays connected to `target` peers where all nodes share a machine or a local network.
@@ -46,6 +49,7 @@ impl Policy {
             one_per_netgroup: false,
             families: Families::IP,
             asks_seeds: false,
+            meets_beside: true,
         }
     }
 

@@ -15,10 +15,11 @@ use tokio::time::{sleep_until, timeout};
 use tower::Service;
 
 use savanna_book::{Book, Config};
-use savanna_net::{Clock, Network, PeerId, Spawner};
+use savanna_net::{Clock, Network, Spawner};
 use savanna_peer::{CloseReason, Gossip, LocalReason, Now, Request, Response};
 use savanna_wire::{AddrV2, PeerAddr};
 
+use super::watched::{Watched, Work};
 use super::{Action, Admission, DialFailure, Purpose, Upkeep};
 use crate::discovery::Discovery;
 use crate::event::{Event, Events};
@@ -71,7 +72,6 @@ impl PeerSet {
             asking: None,
             meeting: None,
             held: BTreeMap::new(),
-            addresses: BTreeMap::new(),
             counts: self.peers(),
             events: self.events(),
             occurrences: self.occurrences(),
@@ -104,10 +104,9 @@ struct Keeper<D, P> {
     asks: FuturesUnordered<BoxFuture<'static, (PeerAddr, Vec<AddrV2>)>>,
     asking: Option<BoxFuture<'static, Vec<SeedAnswer>>>,
     /// A peer that is being met again.
-    meeting: Option<BoxFuture<'static, (PeerAddr, Vec<AddrV2>)>>,
+    meeting: Option<BoxFuture<'static, (PeerAddr, Option<Vec<AddrV2>>)>>,
     /// The connections that we dialled.
     held: BTreeMap<PeerAddr, Held<P>>,
-    addresses: BTreeMap<PeerId, PeerAddr>,
     counts: watch::Receiver<PeerCounts>,
     events: Events,
     occurrences: broadcast::WeakSender<Event>,
@@ -123,6 +122,7 @@ struct Dialed<P> {
 
 struct Held<P> {
     peer: Arc<P>,
+    work: Arc<Work>,
     /// Whether it is closed once it has told the addresses that it knows.
     is_leaving: bool,
 }
@@ -131,7 +131,7 @@ enum Happening<P> {
     Dialed(Dialed<P>),
     Ended(PeerAddr, CloseReason),
     Answered(PeerAddr, Vec<AddrV2>),
-    Met(PeerAddr, Vec<AddrV2>),
+    Met(PeerAddr, Option<Vec<AddrV2>>),
     Seeded(Vec<SeedAnswer>),
     Counted(PeerCounts),
     Heard(Event),
@@ -148,6 +148,7 @@ where
         let mut is_changed = true;
         loop {
             let now = self.clock.now();
+            self.note_work();
             while let Some(action) = self.book.with(|book| self.plan.poll_action(book, now)) {
                 self.act(action);
                 is_changed = true;
@@ -172,15 +173,13 @@ where
                     }
                 }
                 Happening::Ended(address, reason) => {
-                    if let Some(held) = self.held.remove(&address) {
-                        self.addresses.remove(&held.peer.id());
-                    }
+                    self.held.remove(&address);
                     self.end(address, &reason.into());
                 }
                 Happening::Answered(address, addresses) => self.learn(address, &addresses),
                 Happening::Met(address, addresses) => {
                     let now = self.clock.now();
-                    let learned = self.book.with(|book| self.plan.handle_met(address, &addresses, book, now));
+                    let learned = self.book.with(|book| self.plan.handle_met(address, addresses.as_deref(), book, now));
                     self.discovery.note_answer(learned);
                 }
                 Happening::Seeded(answers) => {
@@ -192,6 +191,18 @@ where
                 Happening::Heard(event) => self.hear(&event),
                 Happening::Rested => {}
                 Happening::Over => return,
+            }
+        }
+    }
+
+    /// Tells the plan what its peers have done since.
+    fn note_work(&mut self) {
+        for (address, held) in &self.held {
+            if let Some(at) = held.work.asked() {
+                self.plan.handle_asked(*address, at);
+            }
+            if let Some(at) = held.work.delivered() {
+                self.plan.handle_delivered(*address, at);
             }
         }
     }
@@ -211,10 +222,10 @@ where
             Action::Meet(address) => {
                 let dialing = self.dial.call(address);
                 self.meeting = Some(Box::pin(async move {
-                    let Ok(peer) = dialing.await else { return (address, Vec::new()) };
+                    let Ok(peer) = dialing.await else { return (address, None) };
                     let addresses = addresses_of(&peer).await;
                     peer.close(CloseReason::Local(LocalReason::Unused));
-                    (address, addresses)
+                    (address, Some(addresses))
                 }));
             }
             Action::AskSeeds => {
@@ -237,7 +248,8 @@ where
             Admission::Meet => (false, true),
             Admission::LetGo => (false, false),
         };
-        self.held.insert(address, Held { peer: Arc::clone(&peer), is_leaving: !stays });
+        let work = Arc::new(Work::default());
+        self.held.insert(address, Held { peer: Arc::clone(&peer), work: Arc::clone(&work), is_leaving: !stays });
         if asks {
             let asked = Arc::clone(&peer);
             self.asks.push(Box::pin(async move { (address, addresses_of(&*asked).await) }));
@@ -245,8 +257,7 @@ where
             peer.close(CloseReason::Local(LocalReason::Unused));
         }
         if stays {
-            self.addresses.insert(peer.id(), address);
-            return self.joins.send(Box::new(peer)).await.is_ok();
+            return self.joins.send(Box::new(Watched::new(peer, work, self.clock))).await.is_ok();
         }
         true
     }
@@ -267,10 +278,7 @@ where
 
     fn hear(&mut self, event: &Event) {
         match event {
-            Event::Gossip { peer, gossip: Gossip::Block(hash) } => {
-                let from = self.addresses.get(peer).copied();
-                self.plan.handle_block(from, *hash, self.clock.now());
-            }
+            Event::Gossip { gossip: Gossip::Block(hash), .. } => self.plan.handle_block(*hash, self.clock.now()),
             Event::Gossip { gossip: Gossip::Peers(_), .. } => self.plan.handle_learned(),
             Event::MetOurselves { address } => {
                 let now = self.clock.now();

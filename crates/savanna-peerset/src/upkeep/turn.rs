@@ -13,8 +13,8 @@ use savanna_wire::PeerAddr;
 use super::chance::after;
 use super::links::{Link, Purpose, State};
 use super::{
-    Action, DRY_FOR, EXTRA_EVERY, EXTRA_TRIAL, EXTRA_WHEN_STALE, FEELER_EVERY, FIRST_DIALS, LOOK_EVERY, MAX_DIALS,
-    SLOW_DIAL, STABLE, STALE_AFTER, Upkeep,
+    Action, DRY_FOR, EXTRA_EVERY, EXTRA_TRIAL, EXTRA_WHEN_STALE, FEELER_EVERY, FIRST_DIALS, IDLE_AFTER, LOOK_EVERY,
+    MAX_DIALS, SLOW_DIAL, STABLE, STALE_AFTER, Upkeep,
 };
 
 impl Upkeep {
@@ -39,8 +39,8 @@ impl Upkeep {
             }
             return Some(Action::Dial(address, purpose));
         }
-        if let Some(address) = self.meet(time) {
-            return Some(Action::Meet(address));
+        if let Some(action) = self.meet(time) {
+            return Some(action);
         }
         let asks = self.may_ask_seeds() && self.seeding.begin(self.is_dry(time), time);
         asks.then_some(Action::AskSeeds)
@@ -90,16 +90,25 @@ impl Upkeep {
         if self.links.dialing() >= MAX_DIALS {
             return None;
         }
-        if self.has_room(self.lacking_named(), time)
+        let unix = UnixTime::from(now.unix);
+        if let Some((address, purpose)) = self.meeting.take_gone() {
+            if book.standing(address.host, unix) == Standing::Fine {
+                return Some((address, purpose));
+            }
+            self.meeting.end(false, time);
+        }
+        while self.has_room(self.lacking_named(), time)
             && let Some(address) = self.named.take(time)
         {
-            return Some((address, Purpose::Named));
+            if book.standing(address.host, unix) != Standing::Banned {
+                return Some((address, Purpose::Named));
+            }
+            self.named.failed(address, true, time, &mut self.rng);
         }
         if !self.policy.uses_book {
             return None;
         }
         if self.wants_offer(time) {
-            let unix = UnixTime::from(now.unix);
             while let Some(address) = self.anchors.pop_front() {
                 if self.is_free(address) && book.standing(address.host, unix) == Standing::Fine {
                     return Some((address, Purpose::Anchor));
@@ -116,7 +125,7 @@ impl Upkeep {
     /// Chooses a peer that may take the place of another.
     fn extra(&mut self, book: &mut Book, now: Now) -> Option<(PeerAddr, Purpose)> {
         let time = now.monotonic;
-        if self.lacking() > 0 || self.extra_due() > time || self.links.count(Purpose::Extra) > 0 {
+        if self.lacking() > 0 || self.extra_due(time) > time || self.links.count(Purpose::Extra) > 0 {
             return None;
         }
         self.extra_tried = time;
@@ -145,17 +154,28 @@ impl Upkeep {
         book.feeler(&wanted, unix).map(|address| (address, Purpose::Feeler))
     }
 
-    /// Chooses whom to meet again, if nobody else is left.
-    fn meet(&mut self, now: Duration) -> Option<PeerAddr> {
+    /// Chooses whom to meet again, if nobody else is left. Who has work to do is left alone, if its connection would have to end.
+    fn meet(&mut self, now: Duration) -> Option<Action> {
         let is_hungry = self.policy.uses_book && self.lacking() > 0 && self.links.dialing() == 0 && self.is_dry(now);
         self.meeting.observe(is_hungry && self.connected() > 0, now);
         if self.meeting.next()? > now {
             return None;
         }
-        let peers: Vec<_> = self.links.staying().map(|(address, _)| address).collect();
-        let chosen = *peers.get(self.rng.next_u32() as usize % peers.len().max(1))?;
-        self.meeting.begin();
-        Some(chosen)
+        let is_beside = self.meeting.is_beside();
+        let is_idle = |link: &Link| link.asked.is_none_or(|asked| now >= asked + IDLE_AFTER);
+        let peers: Vec<_> = self.links.staying().filter(|(_, link)| is_beside || is_idle(link)).collect();
+        let drawn = self.rng.next_u32() as usize % peers.len().max(1);
+        let Some((address, link)) = peers.get(drawn).copied() else {
+            self.meeting.put_off(now);
+            return None;
+        };
+        if is_beside {
+            self.meeting.begin_beside();
+            return Some(Action::Meet(address));
+        }
+        self.meeting.begin_return(address, link.purpose);
+        self.links.let_go(address);
+        Some(Action::LetGo(address))
     }
 
     /// Has the book choose a peer: nobody who is in use or rests, and nobody from a network that is in use.
@@ -177,12 +197,13 @@ impl Upkeep {
         is_group_free && self.links.link(address).is_none()
     }
 
-    /// Chooses whom to let go, if there are more peers than wanted: the one that was the first to tell of a block the longest
-    /// ago, of several the youngest.
+    /// Chooses whom to let go, if there are more peers than wanted: the one that delivered something the longest ago, of several
+    /// the youngest. Who has delivered within the time of a trial has shown enough: a trial is no race.
     ///
     /// # Security
-    /// Half of the places are safe from rotation, those of the oldest peers: who is first to tell of every block takes the
-    /// others one by one, and no more.
+    /// Only what was asked for counts. Who announces blocks, which can be invented, gains nothing by it. And half of the places
+    /// are safe from rotation, those of the oldest peers: who delivers while they are not asked takes the others one by one, and
+    /// no more.
     fn surplus(&mut self, now: Duration) -> Option<PeerAddr> {
         let over = self.connected().saturating_sub(self.target());
         let trial = self.trial();
@@ -199,7 +220,9 @@ impl Upkeep {
         let mut by_age: Vec<_> = self.links.staying().filter(|(_, link)| link.purpose != Purpose::Named).collect();
         by_age.sort_unstable_by_key(|(address, link)| (link.since, *address));
         let safe = (self.target() / 2).min(by_age.len().saturating_sub(1));
-        let worst = by_age.into_iter().skip(safe).min_by_key(|(_, link)| (link.news, Reverse(link.since)));
+        let lately = now.saturating_sub(EXTRA_TRIAL);
+        let shown = |link: &Link| link.delivered.map(|delivered| delivered.min(lately));
+        let worst = by_age.into_iter().skip(safe).min_by_key(|(_, link)| (shown(link), Reverse(link.since)));
         let (worst, _) = worst?;
         if let Some((address, _)) = trial.filter(|(address, _)| *address != worst) {
             self.links.promote(address);
@@ -214,6 +237,11 @@ impl Upkeep {
 
     fn lacking(&self) -> usize {
         self.target().saturating_sub(self.connected())
+    }
+
+    /// Returns how many places the book may fill. An anchor that is being dialled has one: it may be far.
+    fn open(&self) -> usize {
+        self.lacking().saturating_sub(self.links.anchors_dialing())
     }
 
     /// Returns how many of the named are wanted and not connected.
@@ -243,7 +271,7 @@ impl Upkeep {
     }
 
     fn wants_offer(&self, now: Duration) -> bool {
-        self.has_room(self.lacking(), now) && !self.is_dry(now) && now >= self.weather.pause()
+        self.has_room(self.open(), now) && !self.is_dry(now) && now >= self.weather.pause()
     }
 
     fn wants_feeler(&self, now: Duration) -> bool {
@@ -256,8 +284,8 @@ impl Upkeep {
     }
 
     /// Returns when an extra peer is to be dialled: soon when blocks have stopped coming that used to come.
-    fn extra_due(&self) -> Duration {
-        let stale = self.news.map(|news| (news + STALE_AFTER).max(self.extra_tried + EXTRA_WHEN_STALE));
+    fn extra_due(&self, now: Duration) -> Duration {
+        let stale = self.news.latest(now).map(|news| (news + STALE_AFTER).max(self.extra_tried + EXTRA_WHEN_STALE));
         stale.map_or(self.extra, |stale| self.extra.min(stale))
     }
 
@@ -280,12 +308,12 @@ impl Upkeep {
         if !self.policy.uses_book || self.links.dialing() >= MAX_DIALS {
             return None;
         }
-        let lacking = self.lacking();
-        let full = (lacking > 0).then(|| {
-            let room = if self.has_room(lacking, now) { now } else { self.next_slow(now).unwrap_or(now) };
+        let (lacking, open) = (self.lacking(), self.open());
+        let full = (open > 0).then(|| {
+            let room = if self.has_room(open, now) { now } else { self.next_slow(now).unwrap_or(now) };
             room.max(self.weather.pause()).max(self.dry_until.unwrap_or_default())
         });
-        let extra = (lacking == 0 && self.links.count(Purpose::Extra) == 0).then(|| self.extra_due());
+        let extra = (lacking == 0 && self.links.count(Purpose::Extra) == 0).then(|| self.extra_due(now));
         let feeler = self.wants_feeler(now).then_some(self.feeler);
         [full, extra, feeler].into_iter().flatten().min()
     }

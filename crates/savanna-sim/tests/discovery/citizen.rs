@@ -1,19 +1,20 @@
 //! A whole node: sessions, a book, and the plan that keeps it connected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
-use savanna_book::{Book, Family, UnixTime};
+use savanna_book::{Book, Family, Standing, UnixTime};
 use savanna_net::PeerId;
 use savanna_peer::{
-    CloseReason, Config, Direction, Event, Gossip, LocalReason, PeerInfo, Request, RequestError, Response, Timeouts,
+    CloseReason, Config, Direction, Event, Gossip, LocalReason, Missing, Partial, PeerInfo, Request, RequestError,
+    RequestId, Response, Timeouts,
 };
 use savanna_peerset::{Action, Admission, DialFailure, Inbound, Policy, Purpose, Relay, SeedAnswer, Upkeep, Verdict};
 use savanna_sim::network::{Connection, ConnectionId, Host, Node, Sessions, Unreachable};
-use savanna_wire::{AddrV2, BlockHash, Network, PeerAddr, Services};
+use savanna_wire::{AddrV2, Block, BlockHash, Network, PeerAddr, Services};
 
 use crate::player::{bytes_of, stranger};
 
@@ -46,7 +47,10 @@ pub(crate) struct Citizen {
     met: BTreeSet<ConnectionId>,
     /// Second connections to peers, to ask them again.
     again: BTreeMap<ConnectionId, PeerAddr>,
-    blocks: BTreeSet<BlockHash>,
+    blocks: BTreeMap<BlockHash, Block>,
+    /// Who has told of a block that is not here yet; the first is being asked for it.
+    announced: BTreeMap<BlockHash, VecDeque<ConnectionId>>,
+    fetches: BTreeMap<(ConnectionId, RequestId), BlockHash>,
     pub(crate) dialed: Vec<Dialed>,
     /// When the plan or the relay has something to do next.
     due: Duration,
@@ -92,7 +96,9 @@ impl Citizen {
             outbound: BTreeMap::new(),
             met: BTreeSet::new(),
             again: BTreeMap::new(),
-            blocks: BTreeSet::new(),
+            blocks: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            fetches: BTreeMap::new(),
             dialed: Vec::new(),
             due: Duration::ZERO,
         }
@@ -110,9 +116,9 @@ impl Citizen {
         tried.map(|record| record.address).collect()
     }
 
-    /// Returns whether it has heard of a block.
+    /// Returns whether it has a block.
     pub(crate) fn knows(&self, block: &BlockHash) -> bool {
-        self.blocks.contains(block)
+        self.blocks.contains_key(block)
     }
 
     /// Takes addresses as if a peer had answered them: more at once than its session would let through.
@@ -121,7 +127,7 @@ impl Citizen {
     }
 
     /// Takes a new block, as from a miner.
-    pub(crate) fn find_block(&mut self, block: BlockHash, host: &mut Host<'_>) {
+    pub(crate) fn find_block(&mut self, block: Block, host: &mut Host<'_>) {
         self.pass_on(block, None, host);
         self.act(host);
     }
@@ -190,7 +196,8 @@ impl Citizen {
                     return self.welcome(connection, &info, host);
                 }
                 let remote = PeerAddr::from(connection.remote).host;
-                match self.inbound.handle_joined(number(id), Some(remote), host.now().monotonic) {
+                let is_discouraged = self.book.standing(remote, now(host)) != Standing::Fine;
+                match self.inbound.handle_joined(number(id), Some(remote), is_discouraged, host.now().monotonic) {
                     Verdict::Stays => {}
                     Verdict::Replaces(evicted) => {
                         let evicted = self.sessions.established().find(|peer| number(peer.id) == evicted);
@@ -202,18 +209,29 @@ impl Citizen {
                 }
             }
             Event::Request { id: question, request } => {
-                let response = if request == Request::Peers {
-                    let over = Family::of(PeerAddr::from(connection.remote).host);
-                    Response::Peers(self.book.answer(over, now(host)).to_vec())
-                } else {
-                    Response::Nil
+                let response = match request {
+                    Request::Peers => {
+                        let over = Family::of(PeerAddr::from(connection.remote).host);
+                        Response::Peers(self.book.answer(over, now(host)).to_vec())
+                    }
+                    Request::Blocks(hashes) => served(&self.blocks, &hashes),
+                    _ => Response::Nil,
                 };
                 self.sessions.respond(id, question, response, host);
             }
-            Event::Response { result, .. } => self.answered(connection, result, host),
+            Event::Response { id: request, result } => match self.fetches.remove(&(id, request)) {
+                Some(block) => self.fetched(id, block, result, host),
+                None => self.answered(connection, result, host),
+            },
             Event::Gossip(Gossip::Block(block)) => {
-                self.plan.handle_block(self.outbound.get(&id).copied(), block, host.now());
-                self.pass_on(block, Some(id), host);
+                self.plan.handle_block(block, host.now());
+                if !self.knows(&block) {
+                    let announcers = self.announced.entry(block).or_default();
+                    announcers.push_back(id);
+                    if announcers.len() == 1 {
+                        self.fetch(block, host);
+                    }
+                }
             }
             Event::Gossip(Gossip::Peers(entries)) => {
                 self.relay.handle_told(number(id), &entries, &mut self.book, host.now());
@@ -223,7 +241,7 @@ impl Citizen {
                 self.relay.handle_left(number(id));
                 self.inbound.handle_left(number(id));
                 self.met.remove(&id);
-                self.met_again(id, &[], host);
+                self.met_again(id, None, host);
                 if let Some(address) = self.outbound.remove(&id) {
                     let failure = DialFailure::Closed(reason);
                     self.plan.handle_ended(address, &failure, &mut self.book, host.now());
@@ -251,13 +269,13 @@ impl Citizen {
     fn answered(&mut self, connection: Connection, result: Result<Response, RequestError>, host: &mut Host<'_>) {
         if self.again.contains_key(&connection.id) {
             let addresses = if let Ok(Response::Peers(addresses)) = result { addresses } else { Vec::new() };
-            self.met_again(connection.id, &addresses, host);
+            self.met_again(connection.id, Some(&addresses), host);
             return self.let_go(connection.id, host);
         }
         let is_statement = result == Ok(Response::Nil);
-        if let Ok(Response::Peers(addresses)) = result {
-            let peer = connection.remote.into();
-            self.plan.handle_addresses(peer, &addresses, &mut self.book, host.now());
+        if !is_statement {
+            let addresses = if let Ok(Response::Peers(addresses)) = result { addresses } else { Vec::new() };
+            self.plan.handle_addresses(connection.remote.into(), &addresses, &mut self.book, host.now());
         }
         if !is_statement && self.met.contains(&connection.id) {
             self.let_go(connection.id, host);
@@ -265,17 +283,52 @@ impl Citizen {
     }
 
     /// Takes what came of a second connection, if it is one.
-    fn met_again(&mut self, id: ConnectionId, addresses: &[AddrV2], host: &Host<'_>) {
+    fn met_again(&mut self, id: ConnectionId, addresses: Option<&[AddrV2]>, host: &Host<'_>) {
         if let Some(address) = self.again.remove(&id) {
             self.plan.handle_met(address, addresses, &mut self.book, host.now());
         }
     }
 
-    fn pass_on(&mut self, block: BlockHash, from: Option<ConnectionId>, host: &mut Host<'_>) {
-        if self.blocks.insert(block) {
+    /// Asks whoever told of a block for it, one after the other.
+    fn fetch(&mut self, block: BlockHash, host: &mut Host<'_>) {
+        while let Some(peer) = self.announced.get(&block).and_then(|announcers| announcers.front().copied()) {
+            if let Ok(request) = self.sessions.request(peer, Request::Blocks(vec![block]), host) {
+                self.fetches.insert((peer, request), block);
+                if let Some(address) = self.outbound.get(&peer) {
+                    self.plan.handle_asked(*address, host.now().monotonic);
+                }
+                return;
+            }
+            self.announced.get_mut(&block).unwrap().pop_front();
+        }
+        self.announced.remove(&block);
+    }
+
+    fn fetched(
+        &mut self,
+        from: ConnectionId,
+        hash: BlockHash,
+        result: Result<Response, RequestError>,
+        host: &mut Host<'_>,
+    ) {
+        let found = if let Ok(Response::Blocks(list)) = result { list.found.into_iter().next() } else { None };
+        let Some(block) = found else {
+            self.announced.get_mut(&hash).unwrap().pop_front();
+            return self.fetch(hash, host);
+        };
+        if let Some(address) = self.outbound.get(&from) {
+            self.plan.handle_delivered(*address, host.now().monotonic);
+        }
+        self.announced.remove(&hash);
+        self.pass_on(block, Some(from), host);
+    }
+
+    fn pass_on(&mut self, block: Block, from: Option<ConnectionId>, host: &mut Host<'_>) {
+        let hash = block.hash();
+        if self.blocks.insert(hash, block).is_none() {
             let peers: Vec<_> = self.sessions.established().map(|peer| peer.id).collect();
             for id in peers.into_iter().filter(|id| Some(*id) != from) {
-                let _ = self.sessions.request(id, Request::AdvertiseBlock(block), host);
+                let _ = self.sessions.request(id, Request::AdvertiseBlock(hash), host);
             }
         }
     }
@@ -292,7 +345,7 @@ impl Node for Citizen {
     }
 
     fn on_failed(&mut self, connection: Connection, _: Unreachable, host: &mut Host<'_>) {
-        self.met_again(connection.id, &[], host);
+        self.met_again(connection.id, None, host);
         if let Some(address) = self.outbound.remove(&connection.id) {
             self.plan.handle_ended(address, &DialFailure::Unreachable, &mut self.book, host.now());
             self.due = host.now().monotonic;
@@ -323,6 +376,14 @@ impl Node for Citizen {
     fn poll_timeout(&self) -> Option<Duration> {
         [self.sessions.poll_timeout(), Some(self.due)].into_iter().flatten().min()
     }
+}
+
+/// Answers a question for blocks.
+pub(crate) fn served(blocks: &BTreeMap<BlockHash, Block>, asked: &[BlockHash]) -> Response {
+    let missing = asked.iter().filter(|hash| !blocks.contains_key(*hash));
+    let missing = missing.map(|hash| (*hash, Missing::NotFound)).collect();
+    let found = asked.iter().filter_map(|hash| blocks.get(hash).cloned()).collect();
+    Response::Blocks(Partial { found, missing })
 }
 
 /// Returns whether the plan may want to do something about it.

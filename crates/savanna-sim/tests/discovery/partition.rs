@@ -1,12 +1,12 @@
 //! The network falls apart, and comes together again.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use savanna_sim::block;
 use savanna_sim::network::{Conditions, HostId, Network, over_seeds};
-use savanna_wire::BlockHash;
 
 use crate::citizen::TARGET;
-use crate::player::{Player, bytes_of};
+use crate::player::Player;
 use crate::world::{city, hours, links, live, minutes, reached};
 
 const CITY: u16 = 60;
@@ -63,10 +63,11 @@ fn knows_other_half(network: &Network<Player>, host: HostId, is_west: impl Fn(Ho
     across >= usize::from(CITY) / 4
 }
 
-/// Has a host find a block, and returns how many have heard of it a minute later.
+/// Has a host find a block, and returns how many have it a minute later.
 fn informed(network: &mut Network<Player>, miner: HostId, rng: &mut ChaCha8Rng) -> usize {
-    let block = BlockHash(bytes_of(rng));
+    let block = block(rng.next_u32(), 0);
+    let hash = block.hash();
     network.with(miner, |node, host| node.citizen_mut().find_block(block, host));
     network.run_for(minutes(1));
-    network.live().filter(|(_, node)| node.citizen().knows(&block)).count()
+    network.live().filter(|(_, node)| node.citizen().knows(&hash)).count()
 }

@@ -1,31 +1,31 @@
 //! An honest node that dials nobody: it answers, tells of others, and goes now and then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use savanna_peer::{CloseReason, Config, Event, LocalReason, Request, Response};
+use savanna_sim::block;
 use savanna_sim::network::{Connection, ConnectionId, Host, Node, Sessions};
-use savanna_wire::{AddrV2, BlockHash, MAX_ADDRESSES, Services};
+use savanna_wire::{AddrV2, Block, MAX_ADDRESSES, Services};
 
+use crate::citizen::served;
 use crate::player::{about, below};
 
 /// How long a connection lasts on average, until the villager restarts, moves, or wants its place for another.
 const STAY: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How often there is a block.
-pub(crate) const BLOCK_EVERY: Duration = Duration::from_secs(600);
+pub(crate) const BLOCK_EVERY: Duration = Duration::from_secs(75);
 
 /// How long a block is on its way to a villager at most.
 const SPREAD: Duration = Duration::from_secs(3);
 
-/// Names the latest block there is.
-pub(crate) fn latest_block(now: Duration) -> BlockHash {
-    let mut hash = [0xb1; 32];
-    hash[..8].copy_from_slice(&(now.as_secs() / BLOCK_EVERY.as_secs()).to_le_bytes());
-    BlockHash(hash)
+/// Returns the latest block there is.
+pub(crate) fn latest_block(now: Duration) -> Block {
+    block(u32::try_from(now.as_secs() / BLOCK_EVERY.as_secs()).unwrap(), 0)
 }
 
 /// What a villager knows of the others.
@@ -48,7 +48,7 @@ impl Villager {
     fn tell(&mut self, host: &mut Host<'_>) {
         let friends: Vec<_> = self.sessions.established().map(|friend| friend.id).collect();
         for friend in friends {
-            let news = Request::AdvertiseBlock(latest_block(host.now().monotonic));
+            let news = Request::AdvertiseBlock(latest_block(host.now().monotonic).hash());
             let _ = self.sessions.request(friend, news, host);
         }
         self.await_block(host);
@@ -62,10 +62,13 @@ impl Villager {
     fn act(&mut self, host: &mut Host<'_>) {
         while let Some((connection, event)) = self.sessions.poll_event() {
             if let Event::Request { id, request } = event {
-                let response = if request == Request::Peers {
-                    Response::Peers(some_of(&self.directory, host))
-                } else {
-                    Response::Nil
+                let response = match request {
+                    Request::Peers => Response::Peers(some_of(&self.directory, host)),
+                    Request::Blocks(hashes) => {
+                        let latest = latest_block(host.now().monotonic);
+                        served(&BTreeMap::from([(latest.hash(), latest)]), &hashes)
+                    }
+                    _ => Response::Nil,
                 };
                 self.sessions.respond(connection.id, id, response, host);
             }

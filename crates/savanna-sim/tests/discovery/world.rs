@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+use savanna_sim::block;
 use savanna_sim::network::{HostId, Network, ipv6};
-use savanna_wire::{BlockHash, PeerAddr};
+use savanna_wire::PeerAddr;
 
 use crate::citizen::Citizen;
-use crate::player::{Player, below, bytes_of, stranger};
+use crate::player::{Player, below, stranger};
 use crate::villager::{Directory, Villager};
 
 /// The group of the first honest host, and of the first hostile one.
@@ -64,7 +66,7 @@ pub(crate) fn live(network: &mut Network<Player>, duration: Duration, miners: &[
         for hosts in miners {
             let miner = hosts[below(hosts.len(), rng)];
             if network.is_up(miner) {
-                let block = BlockHash(bytes_of(rng));
+                let block = block(rng.next_u32(), 0);
                 network.with(miner, |node, host| node.citizen_mut().find_block(block, host));
             }
         }

@@ -1,31 +1,33 @@
 //! `savanna crawl`: the whole network, surveyed.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::future::join_all;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use savanna_net::{Clock, Connector, LOOKUP_DEADLINE, NodeConfig, Target, Tasks, resolve};
-use savanna_peerset::crawler::{Census, Plan, PlanConfig, Progress, Scope, Surveyor, survey_config};
+use savanna_peerset::crawler::{Plan, PlanConfig, Progress, Scope, Surveyor, survey_config};
 use savanna_wire::{Network, PeerAddr};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 
 use crate::cli::CrawlArgs;
 use crate::telemetry::{CrawlNumbers, Telemetry};
 
+mod copies;
 mod csv;
 mod json;
+mod outputs;
 mod places;
 mod progress;
 mod report;
 mod state;
 mod text;
 
+use copies::Copies;
+use outputs::Outputs;
 use places::Places;
 use progress::Reporter;
 use state::{Keep, StateFile};
@@ -33,12 +35,10 @@ use state::{Keep, StateFile};
 /// How long connections have to end.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How much time lies between two copies of the state on disk: what a kill may cost.
-const BETWEEN_COPIES: Duration = Duration::from_secs(30);
-
 /// Crawls, and writes what was found.
 pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<()> {
-    check_outputs(&args)?;
+    raise_file_limit();
+    let outputs = Outputs::open(&args)?;
     let places = args.geoip.as_deref().map(Places::open).transpose()?;
     let reporter = Reporter::new();
     let (tasks, clock) = (Tasks::new(), Clock::start());
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<()> {
 
     let node = NodeConfig { traffic: telemetry.traffic(), ..survey_config(args.network) };
     let until = args.duration.map(|duration| clock.now().monotonic + duration);
-    let config = PlanConfig { network: args.network, scope: scope(args.network, &seeds), overlays: false, until };
+    let config = PlanConfig { network: args.network, scope: scope(args.network, &args.peers), overlays: false, until };
     let mut plan = Plan::new(config, node.seed, clock.now());
     if let Some(saved) = saved {
         plan.resume(saved, clock.now());
@@ -68,14 +68,14 @@ pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<()> {
         Some(state) => tokio::task::spawn_blocking(move || state.store(&left)).await?,
         None => Ok(()),
     };
-    tokio::task::spawn_blocking(move || write(&census, places.as_ref(), &args)).await??;
+    tokio::task::spawn_blocking(move || outputs.write(&census, places.as_ref())).await??;
     kept
 }
 
 /// Finds whom to begin with: the peers named, or what the DNS seeds name.
 async fn seeds(args: &CrawlArgs, has_saved: bool, reporter: &Reporter) -> anyhow::Result<BTreeSet<PeerAddr>> {
     let network = args.network;
-    let targets = if args.peers.is_empty() {
+    let targets: Vec<Target> = if args.peers.is_empty() {
         network.dns_seeds().iter().filter_map(|name| name.parse().ok()).collect()
     } else {
         args.peers.clone()
@@ -84,11 +84,12 @@ async fn seeds(args: &CrawlArgs, has_saved: bool, reporter: &Reporter) -> anyhow
         bail!("there is nobody to ask: {network} has no DNS seeds, so name a peer with --peer");
     }
     let port = network.default_port();
-    let lookups = targets.iter().map(|target: &Target| resolve(target, port, LOOKUP_DEADLINE));
+    let lookups = targets.iter().map(|target| resolve(target, port, LOOKUP_DEADLINE));
     let (mut found, mut failures) = (BTreeSet::new(), Vec::new());
-    for result in join_all(lookups).await {
-        match result {
-            Ok(addresses) => found.extend(addresses.into_iter().map(PeerAddr::from)),
+    for (target, result) in targets.iter().zip(join_all(lookups).await) {
+        match result.map(|addresses| believed(network, target, addresses)) {
+            Ok(addresses) if addresses.is_empty() => failures.push(format!("{target} leads to no public address")),
+            Ok(addresses) => found.extend(addresses),
             Err(error) => failures.push(error.to_string()),
         }
     }
@@ -99,10 +100,21 @@ async fn seeds(args: &CrawlArgs, has_saved: bool, reporter: &Reporter) -> anyhow
     Ok(found)
 }
 
-/// Where the operator names a private address, the network is one of the operator's own.
-fn scope(network: Network, seeds: &BTreeSet<PeerAddr>) -> Scope {
-    let is_own = seeds.iter().any(|seed| !Scope::Public.admits(*seed) && Scope::Private.admits(*seed));
-    if is_own { Scope::Private } else { Scope::of(network) }
+/// Takes from a resolver only what belongs to the network; an address that the operator wrote is taken as it is.
+///
+/// # Security
+/// Whoever answers for a name could otherwise have the crawl knock at the operator's own machines.
+fn believed(network: Network, target: &Target, found: Vec<SocketAddr>) -> Vec<PeerAddr> {
+    let is_literal = target.socket_addr(network.default_port()).is_some();
+    let found = found.into_iter().map(PeerAddr::from);
+    found.filter(|address| is_literal || Scope::of(network).admits(*address)).collect()
+}
+
+/// Where the operator names a private address, the network is one of the operator's own. What a name resolves to says nothing.
+fn scope(network: Network, targets: &[Target]) -> Scope {
+    let literals = targets.iter().filter_map(|target| target.socket_addr(network.default_port())).map(PeerAddr::from);
+    let mut own = literals.filter(|peer| !Scope::Public.admits(*peer) && Scope::Private.admits(*peer));
+    if own.next().is_some() { Scope::Private } else { Scope::of(network) }
 }
 
 /// Crawls until all is asked, the time is over or somebody interrupts it.
@@ -113,23 +125,39 @@ async fn crawl(
     state: Option<&StateFile>,
     told: &Told<'_>,
 ) -> anyhow::Result<()> {
-    let watched = |kind| signal(kind).context("signals cannot be watched");
-    let (mut interrupt, mut terminate) = (watched(SignalKind::interrupt())?, watched(SignalKind::terminate())?);
-    let mut copies = Copies { state, last: Instant::now(), running: None };
+    let interrupted = interrupts()?;
+    let mut copies = Copies::new(state);
     let crawling = surveyor.run(plan, |plan| {
         told.tell(plan);
-        copies.now_and_then(plan, clock);
+        copies.go_on(plan, clock);
     });
     tokio::select! {
         () = crawling => {}
-        _ = interrupt.recv() => told.reporter.line("interrupted: this is the census so far"),
-        _ = terminate.recv() => told.reporter.line("interrupted: this is the census so far"),
+        _ = interrupted => told.reporter.line("interrupted: this is the census so far; a second time ends it at once"),
     }
-    if let Some(running) = copies.running.take() {
-        // The copy at the end is the one whose failure is told.
-        let _ = running.await?;
-    }
-    Ok(())
+    copies.finish().await
+}
+
+/// Watches for interrupts: the first ends the crawl, and the second the program.
+fn interrupts() -> anyhow::Result<oneshot::Receiver<()>> {
+    /// The status of a program that ended by an interrupt, as shells have it.
+    const INTERRUPTED: i32 = 130;
+    let watched = |kind| signal(kind).context("signals cannot be watched");
+    let (mut interrupt, mut terminate) = (watched(SignalKind::interrupt())?, watched(SignalKind::terminate())?);
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        let _ = tell.send(());
+        next().await;
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(told)
 }
 
 /// Whom a crawl tells how far it has come.
@@ -146,64 +174,43 @@ impl Told<'_> {
     }
 }
 
-/// Copies the state to disk while the crawl goes on.
-struct Copies<'a> {
-    state: Option<&'a StateFile>,
-    last: Instant,
-    running: Option<JoinHandle<anyhow::Result<()>>>,
+/// Lets this process open as many files as the system allows it: each conversation is one.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it the crawl is slower, and says so when it comes to that.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-impl Copies<'_> {
-    fn now_and_then(&mut self, plan: &Plan, clock: Clock) {
-        let Some(state) = self.state.filter(|_| self.last.elapsed() >= BETWEEN_COPIES) else { return };
-        if self.running.as_ref().is_some_and(|running| !running.is_finished()) {
-            return;
-        }
-        self.last = Instant::now();
-        let (state, saved) = (state.clone(), plan.saved(clock.now()));
-        self.running = Some(tokio::task::spawn_blocking(move || state.store(&saved)));
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Refuses two results on one stream, and files whose directories are not there, before hours are spent.
-fn check_outputs(args: &CrawlArgs) -> anyhow::Result<()> {
-    let outputs = || [&args.json, &args.csv, &args.report].into_iter().flatten();
-    if outputs().filter(|file| is_stdout(file)).count() > 1 {
-        bail!("only one result fits on standard output");
+    fn targets(names: &[&str]) -> Vec<Target> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
     }
-    for file in outputs().filter(|file| !is_stdout(file)) {
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if parent.is_some_and(|parent| !parent.is_dir()) || file.is_dir() {
-            bail!("{} cannot be written", file.display());
-        }
-    }
-    Ok(())
-}
 
-fn write(census: &Census, places: Option<&Places>, args: &CrawlArgs) -> anyhow::Result<()> {
-    write_to(args.json.as_deref(), |out| json::write(census, out))?;
-    write_to(args.csv.as_deref(), |out| csv::write(census, out))?;
-    write_to(args.report.as_deref(), |out| report::write(census, places, out))?;
-    if ![&args.json, &args.csv, &args.report].into_iter().flatten().any(|file| is_stdout(file)) {
-        write_to(Some(Path::new("-")), |out| text::write(census, out))?;
+    #[test]
+    fn adversary_16_only_an_address_that_the_operator_wrote_opens_private_networks() {
+        let of = |network, names: &[&str]| scope(network, &targets(names));
+        assert_eq!(of(Network::Mainnet, &["10.0.0.1", "1.1.1.1"]), Scope::Private);
+        assert_eq!(of(Network::Mainnet, &["1.1.1.1", "localhost", "seed.example"]), Scope::Public);
+        assert_eq!(of(Network::Regtest, &["localhost"]), Scope::Private);
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let answer = addresses(&["127.0.0.1:8233", "192.168.0.1:8233", "1.1.1.1:8233"]);
+        let name = &targets(&["seed.example"])[0];
+        assert_eq!(
+            believed(Network::Mainnet, name, answer.clone()),
+            addresses(&["1.1.1.1:8233"]).into_iter().map(PeerAddr::from).collect::<Vec<_>>()
+        );
+        assert_eq!(believed(Network::Regtest, name, answer).len(), 3);
+        let literal = &targets(&["127.0.0.1:8233"])[0];
+        assert_eq!(believed(Network::Mainnet, literal, addresses(&["127.0.0.1:8233"])).len(), 1);
     }
-    Ok(())
-}
 
-fn write_to(file: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    if is_stdout(file) {
-        let mut out = io::stdout().lock();
-        return write(&mut out).and_then(|()| out.flush()).context("standard output cannot be written");
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_what_is_allowed() {
+        raise_file_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
     }
-    let written = File::create(file).and_then(|file| {
-        let mut out = BufWriter::new(file);
-        write(&mut out)?;
-        out.flush()
-    });
-    written.with_context(|| format!("{} cannot be written", file.display()))
-}
-
-fn is_stdout(file: &Path) -> bool {
-    file == Path::new("-")
 }

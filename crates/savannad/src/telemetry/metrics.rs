@@ -45,6 +45,29 @@ pub(super) const GOSSIP: Metric = counter(
     "What peers told unasked: passed on, or lost because nobody took it in time.",
 );
 
+pub(super) const BOOK: Metric = gauge(
+    "savanna_book_addresses",
+    &["table", "network"],
+    "Addresses in the address book: new ones were heard of, tried ones have answered.",
+);
+pub(super) const LINKS: Metric =
+    gauge("savanna_links", &["purpose"], "Addresses in use, dialled or connected, by what they were dialled for.");
+pub(super) const WANTED: Metric = gauge("savanna_peers_wanted", &[], "Peers that are to be dialled and kept.");
+pub(super) const OFFLINE: Metric = gauge("savanna_offline", &[], "Is 1 while nobody at all can be reached.");
+pub(super) const ADDRESSES: Metric =
+    counter("savanna_addresses_total", &["source", "outcome"], "Addresses that were learned, and what became of them.");
+pub(super) const ADDRESSES_RELAYED: Metric =
+    counter("savanna_addresses_relayed_total", &[], "Addresses that were passed on to peers unasked.");
+pub(super) const SEEDS_ASKED: Metric =
+    counter("savanna_seeds_asked_total", &[], "How often the seeds were asked for addresses.");
+pub(super) const BANS: Metric = gauge("savanna_bans", &[], "Ranges of hosts that the operator bans.");
+pub(super) const MARKS: Metric = gauge("savanna_marks", &[], "Ranges of hosts that have misbehaved.");
+pub(super) const ARRIVALS: Metric = counter(
+    "savanna_arrivals_total",
+    &["outcome"],
+    "Connections that peers dialled: let in, or shed before a byte was read.",
+);
+
 pub(super) const CRAWL_NODES: Metric =
     gauge("savanna_crawl_nodes", &["outcome"], "Nodes of a crawl, by what came of asking them.");
 pub(super) const CRAWL_IN_FLIGHT: Metric =
@@ -59,7 +82,7 @@ pub(super) const START_TIME: Metric =
     gauge("process_start_time_seconds", &[], "When this process started, in seconds since 1970.");
 
 #[cfg(test)]
-pub(super) const ALL: [&Metric; 19] = [
+pub(super) const ALL: [&Metric; 29] = [
     &BUILD_INFO,
     &PEERS,
     &REQUESTS,
@@ -73,6 +96,16 @@ pub(super) const ALL: [&Metric; 19] = [
     &RECEIVED_BYTES,
     &SENT_BYTES,
     &GOSSIP,
+    &BOOK,
+    &LINKS,
+    &WANTED,
+    &OFFLINE,
+    &ADDRESSES,
+    &ADDRESSES_RELAYED,
+    &SEEDS_ASKED,
+    &BANS,
+    &MARKS,
+    &ARRIVALS,
     &CRAWL_NODES,
     &CRAWL_IN_FLIGHT,
     &RESIDENT_MEMORY,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use savanna_net::{Direction, Traffic};
+use savanna_book::Family;
+use savanna_net::{Direction, Door, Traffic};
 use savanna_peer::RequestKind;
 use savanna_peerset::crawler::{Outcome, Summary};
-use savanna_peerset::{PeerCounts, PeerSet, RequestCounts};
+use savanna_peerset::{DiscoveryCounts, Learned, PeerCounts, PeerSet, Purpose, RequestCounts};
 use tokio::sync::watch;
 
 use super::Source;
@@ -51,6 +52,49 @@ impl Source for Network {
         for kind in RequestKind::ALL {
             series.number(&[kind.label()], requests.in_flight(kind));
         }
+    }
+}
+
+/// How a node finds its peers, as it was last told.
+pub(super) struct Discovery(pub(super) watch::Receiver<DiscoveryCounts>);
+
+impl Source for Discovery {
+    fn write(&self, page: &mut Page) {
+        let counts = self.0.borrow().clone();
+        let mut series = page.metric(&metrics::BOOK);
+        for (table, addresses) in [("new", counts.book.new), ("tried", counts.book.tried)] {
+            for family in Family::ALL {
+                series.number(&[table, family.label()], u64::from(addresses.of(family)));
+            }
+        }
+        let mut series = page.metric(&metrics::LINKS);
+        for purpose in Purpose::ALL {
+            series.number(&[purpose.label()], counts.links.get(&purpose).copied().unwrap_or_default() as u64);
+        }
+        page.metric(&metrics::WANTED).number(&[], counts.target as u64);
+        page.metric(&metrics::OFFLINE).number(&[], u64::from(counts.is_offline));
+        let mut series = page.metric(&metrics::ADDRESSES);
+        for (source, learned) in [("answered", counts.answered), ("told", counts.told), ("seeded", counts.seeded)] {
+            let Learned { new, known, refused } = learned;
+            series.number(&[source, "new"], new);
+            series.number(&[source, "known"], known);
+            series.number(&[source, "refused"], refused);
+        }
+        page.metric(&metrics::ADDRESSES_RELAYED).number(&[], counts.relayed);
+        page.metric(&metrics::SEEDS_ASKED).number(&[], counts.seeds_asked);
+        page.metric(&metrics::BANS).number(&[], counts.bans as u64);
+        page.metric(&metrics::MARKS).number(&[], counts.marks as u64);
+    }
+}
+
+impl Source for Door {
+    fn write(&self, page: &mut Page) {
+        let arrivals = self.arrivals();
+        let mut series = page.metric(&metrics::ARRIVALS);
+        series.number(&["admitted"], arrivals.admitted);
+        series.number(&["barred"], arrivals.barred);
+        series.number(&["too_fast"], arrivals.too_fast);
+        series.number(&["no_slot"], arrivals.no_slot);
     }
 }
 

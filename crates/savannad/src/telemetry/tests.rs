@@ -2,7 +2,10 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use savanna_net::{Client, Clock, Direction, Handshake, HandshakeRequest, Network, Nil, NodeConfig, Route};
+use savanna_net::{
+    AcceptRates, Client, Clock, Direction, Door, Handshake, HandshakeRequest, Listener, Network, Nil, NodeConfig,
+    Route, SlotLimits, Slots,
+};
 use savanna_peer::{Request, RequestKind};
 use savanna_peerset::{CallOutcome, Config, PeerSet, RequestCounts};
 use savanna_wire::{Services, UserAgent};
@@ -41,13 +44,16 @@ impl World {
         let set = PeerSet::spawn(Config::PUBLIC, [7; 32], None, clock, &tasks.spawner());
         telemetry.watch(&set);
         telemetry.crawl();
-        let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+        telemetry.add(Discovery(savanna_peerset::Discovery::new().counts()));
+        let entrance = Door::new(Slots::new(SlotLimits::LOCAL), AcceptRates::LOCAL);
+        telemetry.add(entrance.clone());
+        let listener = Listener::bind(LOOPBACK, entrance).await.unwrap();
         let door = listener.local_addr().unwrap();
         let mut handshake = Handshake::new(node, Nil, clock, tasks.spawner());
         let (spawner, joined) = (tasks.spawner(), set.clone());
         tasks.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let shaking = handshake.call(request(stream, Direction::Inbound));
+            loop {
+                let shaking = handshake.call(HandshakeRequest::inbound(listener.accept().await));
                 let joined = joined.clone();
                 spawner.spawn(async move {
                     if let Ok(client) = shaking.await {
@@ -67,7 +73,9 @@ impl World {
         node.session.user_agent = UserAgent::new(name.to_vec()).unwrap();
         let stream = TcpStream::connect(self.door).await.unwrap();
         let mut handshake = Handshake::new(node, Nil, Clock::start(), self.tasks.spawner());
-        soon(handshake.call(request(stream, Direction::Outbound))).await.unwrap()
+        let direction = Direction::Outbound;
+        let request = HandshakeRequest { stream, direction, peer: None, route: Route::Direct, slot: None };
+        soon(handshake.call(request)).await.unwrap()
     }
 
     /// Comes with bytes that are no handshake, and stays until sent away.
@@ -86,10 +94,6 @@ impl World {
         assert!(head.contains("text/plain; version=0.0.4"), "{head}");
         page.to_owned()
     }
-}
-
-fn request(stream: TcpStream, direction: Direction) -> HandshakeRequest {
-    HandshakeRequest { stream, direction, peer: None, route: Route::Direct, slot: None }
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
@@ -158,6 +162,8 @@ async fn f14_peers_whatever_they_send_add_no_series_and_the_sums_hold() {
     assert_eq!(value(&after, "savanna_connections{direction=\"inbound\"}"), HONEST as f64);
     assert_eq!(value(&after, "savanna_handshakes_total{direction=\"inbound\",outcome=\"ok\"}"), HONEST as f64);
     assert_eq!(sum(&after, "savanna_handshakes_total{"), HONEST as f64 + f64::from(GARBAGE));
+    assert_eq!(value(&after, "savanna_arrivals_total{outcome=\"admitted\"}"), HONEST as f64 + f64::from(GARBAGE));
+    assert_eq!(sum(&after, "savanna_arrivals_total{"), HONEST as f64 + f64::from(GARBAGE));
     assert_eq!(value(&after, "savanna_handshake_duration_seconds_count{direction=\"inbound\"}"), HONEST as f64);
     assert_eq!(value(&after, "savanna_requests_total{kind=\"ping\",outcome=\"answered\"}"), answered(&counts) as f64);
     assert!(value(&after, "savanna_round_trip_seconds_count{kind=\"ping\"}") >= HONEST as f64);

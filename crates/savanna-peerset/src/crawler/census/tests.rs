@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use savanna_wire::Services;
 
 use super::*;
-use crate::crawler::{Chain, Introduction};
+use crate::crawler::Chain;
 
 fn node(number: u32, version: i32, user_agent: &str, height: i32) -> Record {
     let address = SocketAddr::from((Ipv4Addr::from_bits(0x0102_0304 + (number << 15)), 8233));
@@ -25,7 +25,7 @@ fn node(number: u32, version: i32, user_agent: &str, height: i32) -> Record {
 
 fn census(records: Vec<Record>) -> Census {
     let took = Duration::from_secs(1);
-    Census { network: Network::Mainnet, began: 0, took, is_complete: true, records, changes: None }
+    Census { network: Network::Mainnet, began: 0, took, is_complete: true, passed_over: 0, records, changes: None }
 }
 
 #[test]
@@ -79,4 +79,41 @@ fn adversary_13_absurd_heights_move_no_median() {
     assert_eq!(census.lag(), Lag { in_step: 8, near: 1, behind: 0, far_behind: 1, ahead: 1 });
     assert_eq!(Spread::<i32>::of(Vec::new()), None);
     assert_eq!(Spread::of(vec![7]).unwrap().p99, 7);
+}
+
+#[test]
+fn nodes_in_perfect_step_are_in_step_whenever_they_were_asked() {
+    // Ten minutes of a crawl, and a block each 25 seconds behind NU7, each 75 before it.
+    for (tip, spacing) in [(3_600_000, 25), (3_500_000, 75), (500_000, 150)] {
+        let asked = |number: i32| {
+            let mut record = node(number.unsigned_abs(), 170_190, "/A/", tip + number * 6 / spacing);
+            record.last_seen = Some(1_800_000_000 + i64::from(number) * 6);
+            record
+        };
+        let mut records: Vec<_> = (0..100).map(asked).collect();
+        assert_eq!(census(records.clone()).lag(), Lag { in_step: 100, ..Lag::default() }, "{spacing}");
+        // Whoever stood still is behind, though it claims what others claimed before.
+        let late = records.last_mut().unwrap();
+        late.introduction.as_mut().unwrap().height = tip - 8;
+        assert_eq!(census(records).lag().in_step, 99, "{spacing}");
+    }
+}
+
+#[test]
+fn adversary_16_one_host_is_one_host_however_many_nodes_it_is() {
+    let mut records = vec![node(1, 170_190, "/A/", 100)];
+    for port in 1..8 {
+        let mut other = node(2, 170_190, "/B/", 100);
+        other.address.port = port;
+        records.push(other);
+    }
+    for address in ["[2a01:4f8:1:2::1]:8233", "[2a01:4f8:1:2::ffff]:8233"] {
+        let mut other = node(3, 170_190, "/B/", 100);
+        other.address = address.parse().unwrap();
+        records.push(other);
+    }
+    let census = census(records);
+    assert_eq!(census.hosts(), 3);
+    let agents = census.hosts_by(|said| said.user_agent.to_string());
+    assert_eq!((agents["/A/"], agents["/B/"]), (1, 2));
 }

@@ -1,6 +1,9 @@
 //! What comes of asking a node, from what it said and how that ended.
 
-use super::super::{Ending, Outcome};
+use savanna_chain::floor;
+use savanna_wire::Network;
+
+use super::super::{Ending, Outcome, Record, Spread};
 use super::Plan;
 
 impl Plan {
@@ -25,6 +28,22 @@ impl Plan {
         let record = &mut self.nodes[node as usize].record;
         record.outcome = outcome;
         record.ending = Some(ending);
+    }
+}
+
+/// Judges by the height that half of the nodes claim at least who is obsolete: an upgrade that was taken to be in force may
+/// lie ahead.
+pub(super) fn by_own_height(network: Network, records: &mut [Record]) {
+    let belongs = |record: &&mut Record| matches!(record.outcome, Outcome::Reached | Outcome::Obsolete);
+    let heights = records.iter_mut().filter(belongs).filter_map(|record| record.introduction.as_ref());
+    let Some(spread) = Spread::of(heights.map(|introduction| introduction.height).collect()) else { return };
+    let Ok(median) = u32::try_from(spread.median) else { return };
+    let floor = floor(network, Some(median));
+    for record in records.iter_mut().filter(belongs) {
+        if let Some(introduction) = &record.introduction {
+            let is_obsolete = introduction.version < floor;
+            record.outcome = if is_obsolete { Outcome::Obsolete } else { Outcome::Reached };
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::super::Group;
+use savanna_book::Netgroup;
 
 /// How many ranks there are: nodes named by three groups and more come first, then by two, then by one.
 pub(super) const RANKS: usize = 3;
@@ -23,9 +23,9 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Rank {
-    lanes: BTreeMap<Group, Lane>,
+    lanes: BTreeMap<Netgroup, Lane>,
     /// The lanes that are not empty: the least served first, then by lot.
-    turns: BTreeSet<(u32, u32, Group)>,
+    turns: BTreeSet<(u32, u32, Netgroup)>,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Queue {
     }
 
     /// Lets a node wait, rank 0 being the best.
-    pub(super) fn push(&mut self, rank: usize, group: Group, node: u32, rng: &mut ChaCha8Rng) {
+    pub(super) fn push(&mut self, rank: usize, group: Netgroup, node: u32, rng: &mut ChaCha8Rng) {
         let Rank { lanes, turns } = &mut self.ranks[rank.min(RANKS - 1)];
         let lane = lanes.entry(group).or_default();
         if lane.nodes.is_empty() {

@@ -3,6 +3,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use savanna_wire::{Services, UserAgent};
 
 use super::*;
+use crate::crawler::Introduction;
+
+mod faults;
+mod hostile;
+mod resumed;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -99,7 +104,7 @@ fn f11_a_node_is_met_again_after_its_rest_while_answers_bring_news() {
 }
 
 #[test]
-fn silence_gets_a_second_chance_and_a_clear_word_none() {
+fn silence_and_a_hang_up_get_a_second_chance_and_a_clear_word_none() {
     let mut plan = plan(None);
     let now = at(SECOND);
     plan.introduce([address(1), address(2), address(3)], now);
@@ -107,11 +112,12 @@ fn silence_gets_a_second_chance_and_a_clear_word_none() {
     plan.handle_failure(address(1), Ending::TimedOut, now);
     plan.handle_failure(address(2), Ending::ConnectionRefused, now);
     plan.handle_failure(address(3), Ending::ClosedByPeer, now);
-    assert!(!plan.is_done(now) && plan.poll_dial(now).is_none());
+    assert!(!plan.is_done(now) && plan.poll_dial(now).is_none() && plan.is_complete());
     let later = at(SECOND + SECOND_CHANCE);
     assert_eq!(plan.poll_timeout(), Some(later.monotonic));
-    assert_eq!(dials(&mut plan, later), [address(1)]);
+    assert_eq!(dials(&mut plan, later), [address(1), address(3)]);
     plan.handle_failure(address(1), Ending::TimedOut, later);
+    plan.handle_failure(address(3), Ending::ClosedByPeer, later);
     assert!(plan.is_done(later));
     let summary = plan.census(later).summary();
     assert_eq!((summary.known, summary.silent, summary.refused), (3, 1, 2));
@@ -149,86 +155,53 @@ fn what_a_node_says_decides_where_it_is_counted() {
 }
 
 #[test]
-fn adversary_16_made_up_addresses_wait_behind_honest_ones_and_end() {
+fn an_upgrade_that_most_have_not_reached_makes_nobody_obsolete() {
     let mut plan = plan(None);
     let now = at(SECOND);
-    let (liar, honest) = (address(0), [address(1), address(2), address(3)]);
-    plan.introduce([liar], now);
-    plan.introduce(honest, now);
+    plan.introduce((0..3).map(address), now);
     dials(&mut plan, now);
-    meet(&mut plan, liar, (5_000..6_000).map(address), now);
-    for node in honest {
-        meet(&mut plan, node, (100..200).map(address), now);
+    for (number, version, height) in [(0, 170_160, 3_543_000), (1, 170_160, 3_543_001), (2, 170_150, 3_428_200)] {
+        plan.handle_introduction(address(number), Introduction { height, ..introduction(version) }, now);
+        plan.handle_talk(address(number), Talk::without_answers(Ending::Complete), now);
     }
-    // Those named by three groups come before the thousand that one group names.
-    let mut first: Vec<_> = (0..100).map(|_| plan.poll_dial(now).unwrap()).collect();
-    first.sort_unstable();
-    let mut expected: Vec<_> = (100..200).map(address).collect();
-    expected.sort_unstable();
-    assert_eq!(first, expected);
+    let summary = plan.census(now).summary();
+    assert_eq!((summary.reached, summary.obsolete), (2, 1));
+    assert_eq!(outcome(&plan, address(2), now), Outcome::Obsolete);
 }
 
 #[test]
-fn adversary_16_no_teller_and_no_group_of_tellers_goes_on_for_ever() {
-    let until = Duration::from_secs(1_000_000);
-    let mut plan = plan(Some(until));
-    let mut now = at(SECOND);
-    let liar = address(0);
-    plan.introduce([liar], now);
-    let mut next = 1;
-    let (mut met, mut rounds) = (0, 0);
-    // Each of its inventions lives next door, and tells a thousand more.
-    let neighbour = |number: u32| PeerAddr { port: 1_000 + (number % 60_000) as u16, ..address(number / 60_000 * 256) };
-    while !plan.is_done(now) && rounds < 100_000 {
-        for node in dials(&mut plan, now) {
-            // Twice what the group may tell is enough to show it.
-            let tells = if met < 40 { 1_000 } else { 0 };
-            meet(&mut plan, node, (next..next + tells).map(neighbour), now);
-            next += tells;
-            met += 1;
-        }
-        if let Some(when) = plan.poll_timeout()
-            && plan.queue.len() == 0
-        {
-            now = at(when.max(now.monotonic));
-        }
-        rounds += 1;
+fn what_a_node_showed_once_is_not_lost_at_the_next_meeting() {
+    let mut plan = plan(Some(10 * MEET_AGAIN));
+    plan.introduce([address(0), address(1)], at(SECOND));
+    dials(&mut plan, at(SECOND));
+    plan.handle_introduction(address(0), introduction(170_190), at(SECOND));
+    let talk = Talk {
+        ending: Ending::Complete,
+        round_trip: Some(SECOND),
+        told: Some(entries([address(1), address(2)])),
+        chain: Chain::Ours,
+    };
+    plan.handle_talk(address(0), talk, at(SECOND));
+    plan.handle_introduction(address(1), introduction(170_190), at(SECOND));
+    let elsewhere = Talk { chain: Chain::Other, ..Talk::without_answers(Ending::Complete) };
+    plan.handle_talk(address(1), elsewhere, at(SECOND));
+
+    let again = at(SECOND + MEET_AGAIN);
+    dials(&mut plan, again);
+    for number in 0..2 {
+        plan.handle_introduction(address(number), introduction(170_190), again);
     }
-    assert!(plan.known() <= 1 + TOLD_PER_GROUP as usize, "{}", plan.known());
-    assert!(plan.saturation.is_reached(), "it went on for {met} conversations");
-
-    let mut alone = super::tests::plan(Some(until));
-    alone.introduce([liar], now);
-    for round in 0..10 {
-        let node = alone.index[&liar];
-        alone.hear(node, &entries((round * 1_000..(round + 1) * 1_000).map(|number| address(number + 1))), now);
-    }
-    assert_eq!(alone.known(), 1 + usize::from(TOLD_PER_NODE));
-}
-
-#[test]
-fn adversary_16_no_more_nodes_are_known_than_there_is_room_for() {
-    let mut plan = plan(None);
-    let excess = u32::try_from(MAX_KNOWN).unwrap() + 1_000;
-    plan.introduce((0..excess).map(address), at(SECOND));
-    assert_eq!(plan.known(), MAX_KNOWN);
-    let first = plan.poll_dial(at(SECOND)).unwrap();
-    meet(&mut plan, first, (excess..excess + 100).map(address), at(SECOND));
-    assert_eq!((plan.known(), plan.progress().summary.known), (MAX_KNOWN, MAX_KNOWN));
-}
-
-#[test]
-fn groups_take_turns() {
-    let mut plan = plan(None);
-    let now = at(SECOND);
-    let crowd = (0..200).map(|number| address(number * 256));
-    let few = (1..6).map(address);
-    plan.introduce([address(7)], now);
-    dials(&mut plan, now);
-    meet(&mut plan, address(7), crowd.chain(few), now);
-    let first: Vec<_> = (0..12).map(|_| plan.poll_dial(now).unwrap()).collect();
-    let of_crowd = first.iter().filter(|node| Group::from(node.host) == Group::V4([1, 0])).count();
-    assert!(of_crowd <= 7, "{of_crowd} of 12 dials went to one group");
+    let named = Some(entries([address(1), address(3)]));
+    plan.handle_talk(address(0), Talk { told: named, ..Talk::without_answers(Ending::ClosedByPeer) }, again);
+    plan.handle_talk(address(1), Talk::without_answers(Ending::Local), again);
+    let census = plan.census(again);
+    let record = |node| census.records.iter().find(|record| record.address == node).unwrap();
+    let kept = record(address(0)).introduction.as_ref().unwrap();
+    assert_eq!((kept.chain, kept.round_trip, kept.told), (Chain::Ours, Some(SECOND), Some(2)));
+    assert_eq!(record(address(1)).outcome, Outcome::OtherChain);
+    assert_eq!(record(address(1)).ending, Some(Ending::Complete));
+    // It is one teller, however often it tells; what is news counts.
+    assert_eq!((record(address(1)).told_by, record(address(2)).told_by, record(address(3)).told_by), (1, 1, 1));
 }
 
 #[test]
@@ -241,56 +214,6 @@ fn what_has_no_way_is_known_and_not_dialled() {
     meet(&mut plan, address(0), [onion, "10.0.0.1:8233".parse().unwrap()], now);
     assert!(plan.is_done(now));
     assert_eq!((plan.known(), outcome(&plan, onion, now)), (2, Outcome::Unroutable));
-}
-
-#[test]
-fn a_second_census_says_what_changed() {
-    let mut first = plan(None);
-    let now = at(SECOND);
-    first.introduce((0..4).map(address), now);
-    dials(&mut first, now);
-    for number in 0..3 {
-        meet(&mut first, address(number), [], now);
-    }
-    first.handle_failure(address(3), Ending::ConnectionRefused, now);
-    assert_eq!(first.census(now).changes, None);
-    let saved = first.saved(now);
-    assert!(saved.is_complete);
-
-    let mut second = plan(None);
-    second.resume(saved, now);
-    assert_eq!(dials(&mut second, now).len(), 4);
-    meet(&mut second, address(0), [], now);
-    second.handle_introduction(address(1), introduction(170_200), now);
-    second.handle_talk(address(1), Talk::without_answers(Ending::Complete), now);
-    second.handle_failure(address(2), Ending::ConnectionRefused, now);
-    meet(&mut second, address(3), [], now);
-    let changes = second.census(now).changes.unwrap();
-    assert_eq!((&changes.new, &changes.gone), (&vec![address(3)], &vec![address(2)]));
-    assert_eq!(changes.changed.len(), 1);
-    assert_eq!(changes.changed[0].after.version, ProtocolVersion(170_200));
-}
-
-#[test]
-fn an_interrupted_crawl_goes_on_where_it_was() {
-    let mut first = plan(Some(10 * SECOND));
-    first.introduce((0..4).map(address), at(SECOND));
-    let dialled = dials(&mut first, at(SECOND));
-    meet(&mut first, dialled[0], [], at(SECOND));
-    let end = at(10 * SECOND);
-    assert!(!first.is_done(at(2 * SECOND)) && first.is_done(end));
-    let saved = first.saved(end);
-    assert!(!saved.is_complete);
-
-    let mut soon = plan(None);
-    soon.resume(saved.clone(), at(20 * SECOND));
-    soon.introduce((0..4).map(address), at(20 * SECOND));
-    assert_eq!(dials(&mut soon, at(20 * SECOND)).len(), 3);
-    assert_eq!(soon.census(at(20 * SECOND)).changes, None);
-
-    let mut late = plan(None);
-    late.resume(saved, at(20 * MEET_AGAIN));
-    assert_eq!(dials(&mut late, at(20 * MEET_AGAIN)).len(), 4);
 }
 
 #[test]

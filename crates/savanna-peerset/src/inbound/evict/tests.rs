@@ -21,7 +21,16 @@ fn host(range: u16, number: u16) -> Option<Host> {
 
 fn candidate(number: u64, since: u64, host: Option<Host>) -> Candidate {
     let (block, transaction, headers) = (None, None, None);
-    Candidate { peer: PeerId(number), host, since: ms(since), round_trip: None, block, transaction, headers }
+    Candidate {
+        peer: PeerId(number),
+        host,
+        is_discouraged: false,
+        since: ms(since),
+        round_trip: None,
+        block,
+        transaction,
+        headers,
+    }
 }
 
 /// Forty strangers of forty ranges, all connected before whoever is tested.

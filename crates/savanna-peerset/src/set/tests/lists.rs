@@ -202,7 +202,7 @@ fn transactions_are_matched_by_their_ids() {
 }
 
 /// Makes a version 1 transaction with one input, one output and a lock time that tells it from others.
-fn transaction(lock_time: u32) -> savanna_wire::Transaction {
+pub(super) fn transaction(lock_time: u32) -> savanna_wire::Transaction {
     let mut bytes = vec![1, 0, 0, 0, 1];
     bytes.extend([0; 32]);
     bytes.extend([0xff; 4]);

@@ -1,12 +1,16 @@
 //! Random interleavings, held against what may be said of every one of them.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use savanna_peer::CloseReason;
+use savanna_wire::{BlockHash, Transaction, TransactionId};
 
 use super::super::*;
-use super::world::{SERVES, World, hashes, ms};
+use super::world::{Asked, SERVES, World, hashes, ms};
 
 /// How a stand-in answers.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,7 @@ enum Step {
     Graced(usize, u64),
     Following(u64),
     Blocks(usize, usize),
+    Transactions(usize, usize),
     Stream(usize, usize),
     Cancel(usize),
     Answer(usize, Style),
@@ -64,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..5_usize, 1..3_000_u64).prop_map(|(want, grace)| Step::Graced(want, grace)),
         1 => (0..20_u64).prop_map(Step::Following),
         2 => (0..500_usize, 1..90_usize).prop_map(|(at, count)| Step::Blocks(at, count)),
+        2 => (0..100_usize, 1..30_usize).prop_map(|(at, count)| Step::Transactions(at, count)),
         1 => (0..500_usize, 1..90_usize).prop_map(|(at, count)| Step::Stream(at, count)),
         1 => any().prop_map(Step::Cancel),
         16 => (any(), style()).prop_map(|(call, style)| Step::Answer(call, style)),
@@ -77,14 +83,30 @@ fn pick<T: Clone>(list: impl ExactSizeIterator<Item = T>, at: usize) -> Option<T
     (len > 0).then(|| at % len).and_then(|at| list.into_iter().nth(at))
 }
 
-/// Runs the steps; pongs carry the number of the request that they answer, so that none can be taken for another's.
+/// Transactions that are told apart by their lock times.
+static TRANSACTIONS: LazyLock<Vec<(TransactionId, Transaction)>> = LazyLock::new(|| {
+    let named = |lock_time| {
+        let transaction = super::lists::transaction(lock_time);
+        (savanna_chain::transaction_id(transaction.bytes()).unwrap(), transaction)
+    };
+    (0..140).map(named).collect()
+});
+
+/// Runs the steps; answers carry the number of the request that they answer, so that none can be taken for another's.
 struct Model {
     world: World,
     joined: u64,
     late: Vec<CallId>,
+    /// What was asked and not cancelled.
+    asks: BTreeMap<RequestId, Ask>,
 }
 
 impl Model {
+    fn ask(&mut self, ask: Ask) {
+        let id = self.world.ask(ask.clone());
+        self.asks.insert(id, ask);
+    }
+
     fn apply(&mut self, step: Step) {
         let world = &mut self.world;
         match step {
@@ -101,18 +123,23 @@ impl Model {
                 let items = hashes(at..at + 20).into_iter().map(Inventory::Block);
                 world.set.handle_announced(PeerId(peer as u64 % 20), items, world.now);
             }
-            Step::Ping => drop(world.ask(Ask::One(Request::Ping))),
-            Step::FindBlocks => drop(world.ask(Ask::One(find_blocks()))),
-            Step::Advertise => drop(world.ask(Ask::One(Request::AdvertiseBlock(hashes(0..1)[0])))),
-            Step::Distinct(want) => drop(world.ask(Ask::Distinct(find_blocks(), want))),
-            Step::Graced(want, grace) => drop(world.ask(Ask::Graced(find_blocks(), want, ms(grace)))),
-            Step::Following(peer) => drop(world.ask(Ask::Following(find_blocks(), PeerId(peer)))),
-            Step::Blocks(at, count) => drop(world.ask(Ask::One(Request::Blocks(hashes(at..at + count))))),
-            Step::Stream(at, count) => drop(world.ask(Ask::Stream(hashes(at..at + count)))),
+            Step::Ping => self.ask(Ask::One(Request::Ping)),
+            Step::FindBlocks => self.ask(Ask::One(find_blocks())),
+            Step::Advertise => self.ask(Ask::One(Request::AdvertiseBlock(hashes(0..1)[0]))),
+            Step::Distinct(want) => self.ask(Ask::Distinct(find_blocks(), want)),
+            Step::Graced(want, grace) => self.ask(Ask::Graced(find_blocks(), want, ms(grace))),
+            Step::Following(peer) => self.ask(Ask::Following(find_blocks(), PeerId(peer))),
+            Step::Blocks(at, count) => self.ask(Ask::One(Request::Blocks(hashes(at..at + count)))),
+            Step::Transactions(at, count) => {
+                let ids = TRANSACTIONS[at..at + count].iter().map(|(id, _)| *id).collect();
+                self.ask(Ask::One(Request::Transactions(ids)));
+            }
+            Step::Stream(at, count) => self.ask(Ask::Stream(hashes(at..at + count))),
             Step::Cancel(at) => {
                 if let Some(id) = pick(world.open.keys().copied().collect::<Vec<_>>().into_iter(), at) {
                     self.late.extend(world.asked.iter().map(|asked| asked.call));
                     world.cancel(id);
+                    self.asks.remove(&id);
                 }
             }
             Step::Answer(at, style) => self.answer(at, style),
@@ -133,7 +160,7 @@ impl Model {
         let result = match style {
             Style::TimesOut => Err(savanna_peer::RequestError::TimedOut),
             Style::Closes => Err(savanna_peer::RequestError::Closed(CloseReason::ClosedByPeer)),
-            _ => Ok(respond(&asked.request, style)),
+            _ => Ok(respond(&asked, style)),
         };
         self.world.answer(asked.call, result);
         // An answer to a question that has ended changes nothing, whoever sends it how often.
@@ -150,25 +177,80 @@ fn find_blocks() -> Request {
     Request::FindBlocks { locator: hashes(0..1), stop: None }
 }
 
-fn respond(request: &Request, style: Style) -> Response {
-    let Request::Blocks(asked) = request else {
-        return match request {
-            Request::Ping => Response::Pong(Duration::from_millis(1)),
-            Request::FindBlocks { .. } => Response::BlockHashes(hashes(0..3)),
-            _ => Response::Nil,
-        };
-    };
-    let (served, why) = match style {
-        Style::Half(says_so) => (asked.len().div_ceil(2), if says_so { Missing::NotFound } else { Missing::Dropped }),
-        Style::Nothing(says_so) => (0, if says_so { Missing::NotFound } else { Missing::Dropped }),
-        Style::Others => (0, Missing::TimedOut),
-        Style::Whole | Style::TimesOut | Style::Closes => (asked.len(), Missing::Dropped),
-    };
+/// What a request is answered with and no other.
+fn own_answer(id: RequestId, request: &Request) -> Response {
+    match request {
+        Request::Ping => Response::Pong(Duration::from_nanos(id.0 + 1)),
+        Request::FindBlocks { .. } => {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&id.0.to_be_bytes());
+            Response::BlockHashes(vec![BlockHash(hash)])
+        }
+        _ => Response::Nil,
+    }
+}
+
+/// Checks that a request ended with its own answer, or with an error that can be true of it.
+fn check_end(id: RequestId, ask: &Ask, result: &Result<Outcome, RequestError>) {
+    let is_list = matches!(ask, Ask::One(Request::Blocks(_) | Request::Transactions(_)));
+    match (ask, result) {
+        (_, Err(RequestError::Overloaded)) => {}
+        (Ask::Stream(_), result) => assert_eq!(result, &Ok(Outcome::Streamed)),
+        (_, Err(RequestError::NoPeers | RequestError::TimedOut)) => {}
+        (_, Err(RequestError::NotFound)) => assert!(is_list, "{ask:?}"),
+        (_, Err(RequestError::Closed(_))) => assert!(!is_list, "{ask:?}"),
+        (Ask::One(Request::Transactions(wanted)), Ok(Outcome::Gathered(Response::Transactions(list)))) => {
+            let name = |each: &Transaction| savanna_chain::transaction_id(each.bytes()).unwrap();
+            let found: Vec<_> = list.found.iter().map(name).collect();
+            let lacking: Vec<_> = list.missing.iter().map(|(id, _)| *id).collect();
+            assert!(wanted.iter().filter(|id| found.contains(id)).eq(&found));
+            assert!(wanted.iter().filter(|id| !found.contains(id)).eq(&lacking));
+        }
+        (
+            Ask::One(request) | Ask::Following(request, _) | Ask::Distinct(request, _) | Ask::Graced(request, ..),
+            Ok(Outcome::Answers(answers)),
+        ) => {
+            let own = own_answer(id, request);
+            assert!(answers.iter().all(|answer| answer.response == own), "{answers:?} for {own:?}");
+        }
+        (_, Ok(outcome)) => {
+            assert!(is_list && matches!(outcome, Outcome::Gathered(Response::Blocks(_))), "{outcome:?}")
+        }
+        (_, Err(error)) => panic!("{ask:?} ended with {error}"),
+    }
+}
+
+fn respond(asked: &Asked, style: Style) -> Response {
+    if let Request::Transactions(ids) = &asked.request {
+        return some_transactions(ids, style);
+    }
+    let Request::Blocks(asked) = &asked.request else { return own_answer(asked.of, &asked.request) };
+    let (served, why) = served(asked.len(), style);
     let mut found: Vec<_> = asked[..served].iter().map(|hash| super::world::find(*hash)).collect();
     if matches!(style, Style::Others) {
         found.extend(super::world::BLOCKS[595..].iter().cloned());
     }
     Response::Blocks(Partial { found, missing: asked[served..].iter().map(|hash| (*hash, why)).collect() })
+}
+
+fn some_transactions(asked: &[TransactionId], style: Style) -> Response {
+    let (served, why) = served(asked.len(), style);
+    let find = |id: &TransactionId| TRANSACTIONS.iter().find(|(known, _)| known == id).unwrap().1.clone();
+    let mut found: Vec<_> = asked[..served].iter().map(find).collect();
+    if matches!(style, Style::Others) {
+        found.extend(TRANSACTIONS[135..].iter().map(|(_, transaction)| transaction.clone()));
+    }
+    Response::Transactions(Partial { found, missing: asked[served..].iter().map(|id| (*id, why)).collect() })
+}
+
+/// Says how many of those asked for are served, and what is said of the rest.
+fn served(asked: usize, style: Style) -> (usize, Missing) {
+    match style {
+        Style::Half(says_so) => (asked.div_ceil(2), if says_so { Missing::NotFound } else { Missing::Dropped }),
+        Style::Nothing(says_so) => (0, if says_so { Missing::NotFound } else { Missing::Dropped }),
+        Style::Others => (0, Missing::TimedOut),
+        Style::Whole | Style::TimesOut | Style::Closes => (asked, Missing::Dropped),
+    }
 }
 
 proptest! {
@@ -180,10 +262,11 @@ proptest! {
     fn every_interleaving_ends_every_request_once(seed: u8, small: bool, steps in vec(step(), 1..160)) {
         let streamed_bytes = if small { 20_000 } else { Config::PUBLIC.streamed_bytes };
         let config = Config { streamed_bytes, requests: 40, ..Config::PUBLIC };
-        let mut model = Model { world: World::new(config, seed), joined: 0, late: Vec::new() };
+        let mut model = Model { world: World::new(config, seed), joined: 0, late: Vec::new(), asks: BTreeMap::new() };
         for step in steps {
             model.apply(step);
         }
+        let asks = std::mem::take(&mut model.asks);
         let world = &mut model.world;
         // A stream waits for its reader without end, so the readers read on.
         while !world.open.is_empty() {
@@ -194,6 +277,9 @@ proptest! {
             world.pass(Duration::from_secs(10));
         }
         world.assert_idle();
+        for (id, ask) in &asks {
+            check_end(*id, ask, world.result(*id));
+        }
         let peers: Vec<_> = world.peers.iter().copied().collect();
         peers.into_iter().for_each(|peer| world.leave(peer));
         prop_assert!(world.now < Duration::from_secs(40_000));

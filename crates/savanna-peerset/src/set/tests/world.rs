@@ -56,6 +56,8 @@ pub(super) const SERVES: Traits = Traits { serves_chain: true, round_trip: None 
 pub(super) struct Asked {
     pub(super) call: CallId,
     pub(super) peer: PeerId,
+    /// For which request.
+    pub(super) of: RequestId,
     pub(super) request: Request,
 }
 
@@ -189,7 +191,8 @@ impl World {
             match output {
                 Output::Call { call, peer, request } => {
                     assert!(self.peers.contains(&peer), "{peer} is asked and is not there");
-                    self.asked.push(Asked { call, peer, request });
+                    let of = self.set.network.call(call).map_or(RequestId(u64::MAX), |call| call.request);
+                    self.asked.push(Asked { call, peer, of, request });
                     self.total_asked += 1;
                 }
                 Output::Abandon(call) => {

@@ -161,26 +161,123 @@ fn busy_peers_let_the_target_grow_and_idle_ones_let_it_fall() {
     world.assert_full(3);
 }
 
+/// Who stays, the oldest first.
+fn by_age(world: &World) -> Vec<PeerAddr> {
+    let mut peers: Vec<_> = world.plan.links.staying().map(|(address, link)| (link.since, address)).collect();
+    peers.sort_unstable();
+    peers.into_iter().map(|(_, address)| address).collect()
+}
+
 #[test]
-fn who_tells_of_blocks_first_keeps_its_place_and_the_oldest_half_is_safe() {
+fn who_delivers_takes_the_place_of_who_does_not_and_the_oldest_half_is_safe() {
     let mut world = World::knowing(Policy::public(4), 400, 14);
     world.run(|_| true);
     world.pass(seconds(100));
-    let mut peers: Vec<_> = world.plan.links.staying().map(|(address, link)| (link.since, address)).collect();
-    peers.sort_unstable();
-    let (safe, others): (Vec<_>, Vec<_>) =
-        peers.iter().map(|(_, address)| *address).enumerate().partition(|(at, _)| *at < 2);
-    // Whoever comes is the first to tell of each block: it replaces the two younger peers, and never the two elder.
-    for block in 0..2000_u32 {
+    let peers = by_age(&world);
+    // Whoever comes delivers: it replaces the two younger peers, and never the two elder.
+    for _ in 0..2000 {
         world.run_for(seconds(25), |_| true);
-        let mut hash = [0; 32];
-        hash[..4].copy_from_slice(&block.to_le_bytes());
-        let newest = world.plan.links.staying().max_by_key(|(_, link)| link.since).map(|(address, _)| address);
-        world.plan.handle_block(newest, BlockHash(hash), world.now);
+        if let Some(newest) = by_age(&world).pop() {
+            world.plan.handle_delivered(newest, world.now.monotonic);
+        }
     }
     let staying = world.staying();
-    assert!(safe.iter().all(|(_, address)| staying.contains(address)));
-    assert!(others.iter().all(|(_, address)| !staying.contains(address)));
+    assert!(peers[..2].iter().all(|address| staying.contains(address)));
+    assert!(peers[2..].iter().all(|address| !staying.contains(address)));
+}
+
+#[test]
+fn adversary_22_who_invents_blocks_takes_nobodys_place() {
+    let mut world = World::knowing(Policy::public(4), 400, 14);
+    world.run(|_| true);
+    world.pass(seconds(100));
+    let before = by_age(&world);
+    let invented = |number: u32| {
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&number.to_le_bytes());
+        BlockHash(hash)
+    };
+    // Whoever comes tells of blocks without end. In a node that asks for nothing that changes nothing.
+    let mut number = 0;
+    for _ in 0..1000 {
+        world.run_for(seconds(25), |_| true);
+        world.plan.handle_block(invented(number), world.now);
+        number += 1;
+    }
+    assert_eq!(by_age(&world)[..4], before);
+    // Those who deliver keep their places even where another delivers more.
+    for turn in 0..1000 {
+        world.run_for(seconds(25), |_| true);
+        let newest = *by_age(&world).last().unwrap();
+        for delivering in [before[turn % 4], before[(turn + 1) % 4], newest] {
+            world.plan.handle_asked(delivering, world.now.monotonic);
+            world.plan.handle_delivered(delivering, world.now.monotonic);
+        }
+        world.plan.handle_delivered(before[(turn + 2) % 4], world.now.monotonic);
+        world.plan.handle_delivered(before[(turn + 3) % 4], world.now.monotonic);
+    }
+    assert_eq!(by_age(&world)[..4], before);
+    // And a node that asks and gets nothing looks for others, whatever is invented meanwhile.
+    let attempts = |world: &World| world.book.records().map(|record| u32::from(record.attempts)).sum::<u32>();
+    let mut an_hour = |is_served: bool| {
+        let before_it = attempts(&world);
+        for _ in 0..144 {
+            world.run_for(seconds(25), |_| true);
+            world.plan.handle_asked(before[0], world.now.monotonic);
+            world.plan.handle_block(invented(number), world.now);
+            number += 1;
+            if is_served {
+                world.plan.handle_delivered(before[0], world.now.monotonic);
+            }
+        }
+        attempts(&world) - before_it
+    };
+    let (served, stale) = (an_hour(true), an_hour(false));
+    assert!(stale >= served + 12, "{stale} dials in an hour without blocks, {served} in one with them");
+}
+
+#[test]
+fn a_slow_anchor_keeps_its_place_and_a_dead_one_delays_no_other() {
+    let anchors = [address(1), address(2)];
+    for is_dead in [false, true] {
+        let mut world = World::new(Upkeep::with_policy(Policy::public(8), [], anchors, [9; 32]));
+        (1000..3000).for_each(|number| world.learn(address(number)));
+        // All others answer at once, and the anchors only after seconds.
+        let mut full = 0;
+        for _ in 0..25 {
+            for (dialled, purpose) in world.dials() {
+                if purpose != Purpose::Anchor && matches!(world.connect(dialled), Admission::Meet) {
+                    world.end(dialled, &CloseReason::Local(LocalReason::Unused).into());
+                }
+            }
+            full = full.max(world.plan.connected());
+            world.pass(ms(100));
+        }
+        assert_eq!((full, world.plan.connected()), (6, 6), "others are there, and two places are kept");
+        if is_dead {
+            anchors.iter().for_each(|anchor| world.end(*anchor, &DialFailure::Unreachable));
+            world.run(|_| true);
+        } else {
+            for anchor in anchors {
+                assert_eq!(world.connect(anchor), Admission::Keep { asks: true });
+            }
+        }
+        assert_eq!(world.plan.connected(), 8);
+        assert_eq!(anchors.iter().all(|anchor| world.staying().contains(anchor)), !is_dead);
+    }
+}
+
+#[test]
+fn adversary_24_a_banned_peer_is_not_dialled_though_it_is_named() {
+    let mut world = World::new(Upkeep::with_policy(Policy::public(3), [address(1), address(2)], [], [12; 32]));
+    let prefix = savanna_book::Prefix::of(address(1).host);
+    let until = UnixTime(UnixTime::from(EPOCH).0 + 3600);
+    world.book.penalties_mut().ban(prefix, until, UnixTime::from(EPOCH)).unwrap();
+    world.run_for(seconds(3500), |dialled| dialled != address(1));
+    assert_eq!(world.staying(), [address(2)]);
+    // The ban has ended.
+    world.run_for(seconds(1200), |_| true);
+    assert_eq!(world.staying().len(), 2);
 }
 
 #[test]
@@ -221,7 +318,7 @@ fn f11_who_knew_nobody_is_met_again_when_nobody_else_is_left() {
         world.pass(world.plan.poll_timeout(world.now) - world.now.monotonic);
         if world.actions().contains(&Action::Meet(address(0))) {
             met.push(world.now.monotonic);
-            let _ = world.plan.handle_met(address(0), &[], &mut world.book, world.now);
+            let _ = world.plan.handle_met(address(0), Some(&[]), &mut world.book, world.now);
         }
     }
     assert!(met[0] >= seconds(15) && met[0] <= seconds(40), "{met:?}");
@@ -229,9 +326,64 @@ fn f11_who_knew_nobody_is_met_again_when_nobody_else_is_left() {
     assert!(met[7] - met[6] >= seconds(600), "{met:?}");
     // It knows somebody at last.
     let told = AddrV2 { time: UnixTime::from(world.now.unix).0, services: Services::NODE_NETWORK, address: address(1) };
-    assert_eq!(world.plan.handle_met(address(0), &[told], &mut world.book, world.now).new, 1);
+    assert_eq!(world.plan.handle_met(address(0), Some(&[told]), &mut world.book, world.now).new, 1);
     world.run(|_| true);
     assert_eq!(world.plan.connected(), 2);
+}
+
+#[test]
+fn f11_who_takes_one_connection_a_host_is_let_go_and_met_anew() {
+    // On the public network at once, elsewhere when a second connection was refused.
+    for policy in [Policy::public(4), Policy::local(4)] {
+        let mut world = World::knowing(policy, 1, 17);
+        world.run(|_| true);
+        let (mut gone, mut busy) = (Vec::new(), true);
+        while gone.len() < 4 {
+            world.pass(world.plan.poll_timeout(world.now) - world.now.monotonic);
+            if busy && world.now.monotonic < seconds(300) {
+                world.plan.handle_asked(address(0), world.now.monotonic);
+            } else {
+                busy = false;
+            }
+            for action in world.actions() {
+                match action {
+                    Action::Meet(met) => {
+                        assert!(policy.meets_beside && gone.is_empty());
+                        world.plan.handle_met(met, None, &mut world.book, world.now);
+                    }
+                    Action::LetGo(peer) => {
+                        assert!(!busy, "it has work to do");
+                        gone.push(world.now.monotonic);
+                        world.end(peer, &CloseReason::Local(LocalReason::Evicted).into());
+                        // It is dialled again at once, and asked.
+                        assert_eq!(world.addresses(), [address(0)]);
+                        assert_eq!(world.connect(address(0)), Admission::Keep { asks: true });
+                        let _ = world.plan.handle_addresses(address(0), &[], &mut world.book, world.now);
+                    }
+                    Action::AskSeeds => {
+                        world.plan.handle_seeds(&[], &mut world.book, world.now);
+                    }
+                    Action::Dial(..) => panic!("{action:?}"),
+                }
+            }
+        }
+        assert!(gone.windows(2).all(|pair| pair[1] - pair[0] >= seconds(30)), "{gone:?}");
+        // Once it does not come back. That is noticed, and it is dialled as others are.
+        while world.plan.connected() > 0 {
+            world.pass(world.plan.poll_timeout(world.now) - world.now.monotonic);
+            for action in world.actions() {
+                if let Action::LetGo(peer) = action {
+                    world.end(peer, &CloseReason::Local(LocalReason::Evicted).into());
+                    assert_eq!(world.addresses(), [address(0)]);
+                    world.end(peer, &DialFailure::Unreachable);
+                } else if action == Action::AskSeeds {
+                    let _ = world.plan.handle_seeds(&[], &mut world.book, world.now);
+                }
+            }
+        }
+        world.run_for(seconds(7200), |_| true);
+        assert_eq!(world.plan.connected(), 1);
+    }
 }
 
 #[test]

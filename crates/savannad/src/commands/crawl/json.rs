@@ -25,12 +25,15 @@ pub(super) fn write(census: &Census, out: &mut (impl Write + ?Sized)) -> io::Res
 struct Document {
     network: &'static str,
     began: i64,
+    /// Whether no node was left to be asked for the first time.
     complete: bool,
+    /// How many addresses a bound kept out.
+    passed_over: usize,
     summary: Summary,
     /// How conversations ended, by outcome.
     endings: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
-    user_agents: Vec<Counted<String>>,
-    versions: Vec<Counted<i32>>,
+    user_agents: Vec<OnHosts<String>>,
+    versions: Vec<OnHosts<i32>>,
     upgrades: Vec<Readiness>,
     heights: Option<Ranked<i32>>,
     lag: LagCounts,
@@ -62,6 +65,14 @@ struct Summary {
 struct Counted<T> {
     value: T,
     nodes: usize,
+}
+
+/// A value with the nodes that have it, and the hosts that those are on.
+#[derive(Serialize)]
+struct OnHosts<T> {
+    value: T,
+    nodes: usize,
+    hosts: usize,
 }
 
 #[derive(Serialize)]
@@ -126,14 +137,15 @@ struct Node {
     outcome: &'static str,
     ending: Option<&'static str>,
     version: Option<i32>,
-    services: Option<u64>,
+    /// The bits as a decimal number in a string: readers that keep numbers as floating point would lose some of 64.
+    services: Option<String>,
     user_agent: Option<String>,
     height: Option<i32>,
     rtt_ms: Option<f64>,
     connect_ms: Option<f64>,
     /// How many addresses it told.
     told: Option<u32>,
-    /// How many nodes' answers named it.
+    /// How many nodes named it; of each the first answer counts.
     told_by: u32,
     network: &'static str,
     netgroup: String,
@@ -163,10 +175,13 @@ fn document(census: &Census) -> Document {
         network: census.network.name(),
         began: census.began,
         complete: census.is_complete,
+        passed_over: census.passed_over,
         summary: summary(census),
         endings: endings(census),
-        user_agents: counted(census.user_agents(), |agent| agent.to_string()),
-        versions: counted(census.versions(), |version| version.0),
+        user_agents: on_hosts(census.user_agents(), &census.hosts_by(|said| said.user_agent.clone()), |agent| {
+            agent.to_string()
+        }),
+        versions: on_hosts(census.versions(), &census.hosts_by(|said| said.version), |version| version.0),
         upgrades: readiness.collect(),
         heights: census.heights().map(|spread| ranked(&spread, |height| height)),
         lag: census.lag().into(),
@@ -213,7 +228,7 @@ impl From<&Record> for Node {
             outcome: record.outcome.label(),
             ending: record.ending.map(|ending| ending.label()),
             version: said.map(|said| said.version.0),
-            services: said.map(|said| said.services.0),
+            services: said.map(|said| said.services.0.to_string()),
             user_agent: said.map(|said| said.user_agent.to_string()),
             height: said.map(|said| said.height),
             rtt_ms: said.and_then(|said| said.round_trip).map(milliseconds),
@@ -256,6 +271,11 @@ impl From<&Software> for Program {
 
 fn counted<T, U>(counts: Vec<(T, usize)>, shown: impl Fn(T) -> U) -> Vec<Counted<U>> {
     counts.into_iter().map(|(value, nodes)| Counted { value: shown(value), nodes }).collect()
+}
+
+fn on_hosts<T: Ord, U>(counts: Vec<(T, usize)>, hosts: &BTreeMap<T, usize>, shown: impl Fn(T) -> U) -> Vec<OnHosts<U>> {
+    let of = |(value, nodes)| OnHosts { nodes, hosts: hosts.get(&value).copied().unwrap_or(0), value: shown(value) };
+    counts.into_iter().map(of).collect()
 }
 
 fn ranked<T: Copy, U>(spread: &Spread<T>, shown: impl Fn(T) -> U) -> Ranked<U> {

@@ -56,16 +56,20 @@ impl fmt::Display for Page<'_> {
 
 impl Page<'_> {
     fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Census { network, began, took, is_complete, .. } = *self.census;
+        let Census { network, began, took, is_complete, passed_over, .. } = *self.census;
         writeln!(f, "<h1>Census of the Zcash network: {}</h1>", Html(network))?;
         write!(f, "<p class=\"soft\">Begun {}, ", Html(date(began)))?;
         let took = humantime::format_duration(Duration::from_secs(took.as_secs().max(1)));
         write!(f, "took {took}. ")?;
-        f.write_str(if is_complete {
-            "Every address that anybody named was asked.</p>\n"
-        } else {
-            "It ended before every address was asked.</p>\n"
-        })
+        f.write_str(match (is_complete, passed_over) {
+            (true, 0) => "Every address that anybody named was asked.",
+            (true, _) => "Every address that was taken was asked.",
+            (false, _) => "It ended before every address was asked.",
+        })?;
+        if passed_over > 0 {
+            write!(f, " Bounds on what one host, one node or one group may tell kept {} out.", Count(passed_over))?;
+        }
+        f.write_str("</p>\n")
     }
 
     fn cards(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,11 @@
 //! What a crawl leaves on disk for the next: one file a network, one line a node.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use savanna_peerset::crawler::Saved;
 use savanna_wire::{Network, sha256d};
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,13 @@ pub(super) trait Keep {
     fn store(&self, saved: &Saved) -> anyhow::Result<()>;
 }
 
-/// A file of JSON lines: a head with the checksum of the rest, then one line a node.
+/// A file of JSON lines: a head with the checksum of the rest, then one line a node. It is this process's as long as there is
+/// a copy of this.
 #[derive(Debug, Clone)]
 pub(super) struct StateFile {
     network: Network,
     path: PathBuf,
+    _lock: Arc<File>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,9 +51,29 @@ const KIND: &str = "crawl";
 
 impl StateFile {
     /// Opens the file of a network inside a directory, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// If another crawl has it, or the directory cannot be written.
     pub(super) fn open(dir: &Path, network: Network) -> anyhow::Result<Self> {
-        fs::create_dir_all(dir).with_context(|| format!("{} cannot hold the crawl", dir.display()))?;
-        Ok(Self { network, path: dir.join(format!("crawl-{network}.jsonl")) })
+        let path = dir.join(format!("crawl-{network}.jsonl"));
+        let lock = Self::claim(dir, &path).with_context(|| format!("{} cannot hold the crawl", dir.display()))?;
+        let Some(lock) = lock else { bail!("{} is in use by another crawl", dir.display()) };
+        Ok(Self { network, path, _lock: Arc::new(lock) })
+    }
+
+    /// Takes the lock, and tries to write; nothing if another process has the lock.
+    fn claim(dir: &Path, path: &Path) -> std::io::Result<Option<File>> {
+        fs::create_dir_all(dir)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let fresh = path.with_extension("jsonl.new");
+        File::create(&fresh)?;
+        fs::remove_file(&fresh)?;
+        Ok(Some(lock))
     }
 
     fn parse(&self, bytes: &[u8]) -> Option<Saved> {

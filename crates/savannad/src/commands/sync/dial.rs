@@ -3,24 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use anyhow::bail;
-use futures_util::future::{BoxFuture, join_all};
-use futures_util::stream::BoxStream;
+use futures_util::future::join_all;
 use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Network, Nil, NodeConfig, PeerAddr, PeerId,
+    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Network, Nil, NodeConfig, PeerAddr, Spawner,
     Target, Tasks, resolve,
 };
-use savanna_peer::Offence;
-use savanna_peerset::{DialFailure, Fetched, PeerSet, RequestError, Upkeep};
-use savanna_sync::headers::Whom;
-use savanna_sync::{Found, Source};
-use savanna_wire::BlockHash;
+use savanna_peerset::{DialFailure, PeerSet, Upkeep};
 use tokio::sync::mpsc;
 use tower::{Service, ServiceExt as _};
+
+use super::gathering::{Gathering, Gone};
 
 /// A peer that was not reached, and why.
 #[derive(Debug, Clone)]
@@ -88,67 +83,23 @@ impl Places {
         missed: mpsc::UnboundedSender<Missed>,
     ) -> Gathering {
         let (named, gone) = (self.found.len(), Gone::default());
-        let plan = Upkeep::new(self.found.keys().copied(), self.found.len(), node.seed);
+        let plan = Upkeep::new(self.found.keys().copied(), named, node.seed);
         let connector = Connector::direct().with_traffic(node.traffic.clone());
         let handshake = Handshake::new(node, Nil, clock, tasks.spawner());
-        let dialed = BTreeSet::new();
-        let dial = Dial { found: self.found, dialed, gone: Arc::clone(&gone), connector, handshake, missed };
+        let dial = Dial { found: self.found, gone: gone.clone(), connector, handshake, missed, spawner: tasks.spawner() };
         set.keep_connected(plan, dial, clock, &tasks.spawner());
-        Gathering { set, named, gone, is_settled: AtomicBool::new(false) }
-    }
-}
-
-/// A peer set whose first peers are on their way.
-pub(super) struct Gathering {
-    set: PeerSet,
-    /// How many peers were named.
-    named: usize,
-    gone: Gone,
-    /// Whether each of the peers was there once, or could not be reached.
-    is_settled: AtomicBool,
-}
-
-/// The peers, by their first addresses, that were not reached or had to be dialled again.
-type Gone = Arc<Mutex<BTreeSet<PeerAddr>>>;
-
-impl Source for Gathering {
-    fn find_headers(
-        &self,
-        locator: Vec<BlockHash>,
-        whom: Whom,
-    ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
-        self.set.find_headers(locator, whom)
-    }
-
-    fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched> {
-        Source::blocks(&self.set, hashes)
-    }
-
-    fn report(&self, peer: PeerId, offence: Offence) {
-        self.set.report(peer, offence);
-    }
-
-    fn peers(&self) -> usize {
-        let peers = Source::peers(&self.set);
-        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.is_settled.fetch_or(peers + gone >= self.named, Ordering::Relaxed);
-        peers
-    }
-
-    fn is_gathering(&self) -> bool {
-        self.peers();
-        !self.is_settled.load(Ordering::Relaxed)
+        Gathering::of_named(set, named, gone)
     }
 }
 
 /// Leads from the first address of a peer to the peer, by the first of its addresses that works.
 struct Dial {
     found: BTreeMap<PeerAddr, Vec<PeerAddr>>,
-    dialed: BTreeSet<PeerAddr>,
     gone: Gone,
     connector: Connector,
     handshake: Handshake<Nil>,
     missed: mpsc::UnboundedSender<Missed>,
+    spawner: Spawner,
 }
 
 impl Service<PeerAddr> for Dial {
@@ -162,20 +113,21 @@ impl Service<PeerAddr> for Dial {
 
     fn call(&mut self, first: PeerAddr) -> Self::Future {
         let addresses = self.found.get(&first).cloned().unwrap_or_default();
-        let gone = Arc::clone(&self.gone);
-        let note_gone = move || {
-            gone.lock().unwrap_or_else(PoisonError::into_inner).insert(first);
-        };
-        if !self.dialed.insert(first) {
-            note_gone();
-        }
+        let (gone, spawner) = (self.gone.clone(), self.spawner.clone());
         let (connector, mut handshake, missed) = (self.connector.clone(), self.handshake.clone(), self.missed.clone());
         Box::pin(async move {
             let mut failure = DialFailure::Unreachable;
             for address in addresses {
                 let why = match connector.clone().oneshot(address).await {
                     Ok(dialed) => match handshake.call(HandshakeRequest::outbound(dialed, None)).await {
-                        Ok(client) => return Ok(client),
+                        Ok(client) => {
+                            let watched = client.clone();
+                            spawner.spawn(async move {
+                                watched.closed().await;
+                                gone.note(first);
+                            });
+                            return Ok(client);
+                        }
                         Err(error) => {
                             let why = error.to_string();
                             failure = DialFailure::Closed(error.reason);
@@ -187,7 +139,7 @@ impl Service<PeerAddr> for Dial {
                 // Nobody listens once the synchronisation is over.
                 let _ = missed.send(Missed { peer: address.to_string(), why });
             }
-            note_gone();
+            gone.note(first);
             Err(failure)
         })
     }

@@ -24,6 +24,8 @@ pub(super) struct Reporter {
     /// Draws nothing where there is no terminal.
     bar: ProgressBar,
     is_terminal: bool,
+    /// Whether the peers were named: only then is it told of each that comes to nothing.
+    is_named: bool,
     in_blocks: Cell<bool>,
     began: RefCell<Option<Instant>>,
     last_line: Cell<Option<Instant>>,
@@ -34,13 +36,24 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new() -> Self {
+    /// Tells of peers that were named, each of whom somebody waits for.
+    pub(super) fn of_named() -> Self {
+        Self::new(true)
+    }
+
+    /// Tells of peers that are found, who come and go.
+    pub(super) fn of_found() -> Self {
+        Self::new(false)
+    }
+
+    fn new(is_named: bool) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let bar = if is_terminal { ProgressBar::no_length() } else { ProgressBar::hidden() };
         bar.set_style(style(HEADERS_STYLE));
         Self {
             bar,
             is_terminal,
+            is_named,
             in_blocks: Cell::new(false),
             began: RefCell::new(None),
             last_line: Cell::new(None),
@@ -81,7 +94,8 @@ impl Reporter {
             }
             Event::Left { peer, reason } => {
                 // Those that were reported have been told of.
-                if let Some(name) = self.peers.borrow_mut().remove(peer) {
+                let left = self.peers.borrow_mut().remove(peer);
+                if let Some(name) = left.filter(|_| self.is_named) {
                     self.line(&format!("{name} left: {reason}"));
                     self.trouble.borrow_mut().insert(name, reason.to_string());
                 }
@@ -110,7 +124,9 @@ impl Reporter {
                 let name = self.peers.borrow_mut().remove(peer).unwrap_or_else(|| "a peer".to_owned());
                 let why = describe(*why);
                 self.line(&format!("{name} is out: {why}"));
-                self.trouble.borrow_mut().insert(name, why.to_owned());
+                if self.is_named {
+                    self.trouble.borrow_mut().insert(name, why.to_owned());
+                }
             }
             Progress::Headers { .. } | _ => {}
         }

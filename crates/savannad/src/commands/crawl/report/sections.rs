@@ -87,7 +87,7 @@ fn heights(census: &Census, f: &mut Formatter<'_>) -> Result {
     ];
     let note = census.heights().map_or_else(String::new, |spread| {
         let Spread { least, median, p90, greatest, .. } = spread;
-        format!("Against the median height, {median}; claimed are {least} to {greatest}, the ninth decile is {p90}.")
+        format!("Against the median height, {median}, as far as the chain had grown by then; claimed are {least} to {greatest}, the ninth decile is {p90}.")
     });
     section(f, "Heights", note, bars("blocks", alive(census), rows))
 }

@@ -45,7 +45,15 @@ fn census() -> Census {
     let changed = vec![Change { address, before: software(HOSTILE), after: software("/Zebra:7.0.1/") }];
     let changes = Some(Changes { new: vec![address], gone: Vec::new(), changed });
     let took = Duration::from_secs(75);
-    Census { network: Network::Mainnet, began: 1_790_000_000, took, is_complete: true, records, changes }
+    Census {
+        network: Network::Mainnet,
+        began: 1_790_000_000,
+        took,
+        is_complete: true,
+        passed_over: 12_345,
+        records,
+        changes,
+    }
 }
 
 fn page(census: &Census, places: Option<&Places>) -> String {
@@ -61,6 +69,7 @@ fn the_page_tells_what_the_census_found() {
         "Census of the Zcash network: mainnet",
         "2026-09-21T14:13:20Z",
         "1m 15s",
+        "may tell kept 12\u{202f}345 out",
         "<dt>known</dt><dd>44</dd>",
         "<dt>of another chain</dt><dd>1</dd>",
         "/MagicBean:6.2.0/",

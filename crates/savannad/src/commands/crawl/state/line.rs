@@ -23,6 +23,8 @@ pub(super) struct Line {
     said: Option<Said>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Program>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    missed: u8,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ struct Program {
 }
 
 impl From<&SavedNode> for Line {
-    fn from(SavedNode { record, before }: &SavedNode) -> Self {
+    fn from(SavedNode { record, before, missed }: &SavedNode) -> Self {
         Self {
             host: host_text(record.address.host),
             port: record.address.port,
@@ -56,6 +58,7 @@ impl From<&SavedNode> for Line {
             last_seen: record.last_seen,
             said: record.introduction.as_deref().map(Said::from),
             before: before.as_ref().map(Program::from),
+            missed: *missed,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Line {
             Some(program) => Some(program.software()?),
             None => None,
         };
-        Some(SavedNode { record, before })
+        Some(SavedNode { record, before, missed: self.missed })
     }
 }
 
@@ -122,6 +125,11 @@ impl Program {
         let user_agent = UserAgent::new(from_hex(&self.user_agent)?).ok()?;
         Some(Software { version: ProtocolVersion(self.version), user_agent })
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 fn host_text(host: Host) -> String {

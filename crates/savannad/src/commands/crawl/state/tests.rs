@@ -29,7 +29,11 @@ fn saved() -> Saved {
             told: Some(0),
             chain: Chain::Behind,
         }));
-        SavedNode { record, before: Some(Software { version: ProtocolVersion(1), user_agent: user_agent.clone() }) }
+        SavedNode {
+            record,
+            before: Some(Software { version: ProtocolVersion(1), user_agent: user_agent.clone() }),
+            missed: 1,
+        }
     });
     Saved { network: Network::Testnet, ended: 5, is_complete: false, nodes: nodes.collect() }
 }
@@ -69,5 +73,17 @@ fn adversary_27_a_cut_changed_or_foreign_file_is_set_aside_and_told_once() {
         assert_eq!(file.load(&mut |text| panic!("{text}")).unwrap(), None);
     }
     let aside = fs::read_dir(dir.path()).unwrap().count();
-    assert_eq!(aside, damaged.len());
+    // And the lock.
+    assert_eq!(aside, damaged.len() + 1);
+}
+
+#[test]
+fn two_crawls_do_not_share_a_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = StateFile::open(dir.path(), Network::Testnet).unwrap();
+    let error = StateFile::open(dir.path(), Network::Testnet).unwrap_err().to_string();
+    assert!(error.ends_with("is in use by another crawl"), "{error}");
+    StateFile::open(dir.path(), Network::Mainnet).unwrap();
+    drop(first);
+    StateFile::open(dir.path(), Network::Testnet).unwrap();
 }
