@@ -1,5 +1,5 @@
 //! Real sockets on loopback, under the real clock.
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 mod common;
 

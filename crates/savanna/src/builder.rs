@@ -170,7 +170,7 @@ impl<S> Builder<S> {
     ///
     /// # Security
     /// Against peers that ask more than the service can do: one that sheds load, as tower's `LoadShed` does, has the connection
-    /// closed that asked. Each question is given up after [`QUESTION_DEADLINE`](savanna_net::QUESTION_DEADLINE).
+    /// closed that asked, if the service is at work on other questions of it; else that question has no answer. Each question is given up after [`QUESTION_DEADLINE`](savanna_net::QUESTION_DEADLINE).
     #[must_use]
     pub fn serve<T: InboundService>(self, service: T) -> Builder<T> {
         Builder {
