@@ -79,14 +79,12 @@ async fn dialed_by_zebra(arrivals: Vec<Events>) -> BTreeSet<usize> {
 
 async fn zebra_comes(mut events: Events) {
     loop {
-        match events.next().await.expect("the node ended") {
-            Event::Joined { info, .. } if info.direction == Direction::Inbound => {
-                let agent = String::from_utf8_lossy(info.remote.user_agent.as_bytes()).into_owned();
-                if agent.contains("Zebra") {
-                    return;
-                }
-            }
-            _ => {}
+        let event = events.next().await.expect("the node ended");
+        if let Event::Joined { info, .. } = event
+            && info.direction == Direction::Inbound
+            && String::from_utf8_lossy(info.remote.user_agent.as_bytes()).contains("Zebra")
+        {
+            return;
         }
     }
 }
