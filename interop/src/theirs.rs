@@ -1,7 +1,8 @@
 //! Zebra's side: a whole pool by `init`, with an inbound service that serves the fixture.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::mpsc;
@@ -12,12 +13,16 @@ use zebra_chain::parameters::Network;
 use zebra_chain::serialization::DateTime32;
 use zebra_network::types::{MetaAddr, PeerServices};
 use zebra_network::{
-    BlockAdvertiser, BoxError, CacheDir, Config, InventoryResponse, NetworkService, Request, Response, init,
+    AddressBook, BlockAdvertiser, BoxError, CacheDir, Config, InventoryResponse, NetworkService, Request, Response,
+    init,
 };
 
 use crate::{Fixture, within};
 
-/// A node of Zebra's on mainnet that listens on loopback.
+/// How often the pool looks for somebody to dial; a minute where nobody says otherwise.
+const CRAWL_EVERY: Duration = Duration::from_secs(1);
+
+/// A node of Zebra's that listens on loopback.
 pub struct TheirNode {
     /// Where it listens.
     pub address: SocketAddr,
@@ -27,31 +32,44 @@ pub struct TheirNode {
 }
 
 impl TheirNode {
-    /// Starts a node that serves the fixture and dials `peers`.
+    /// Starts a node on mainnet that serves the fixture and dials `peers`.
     ///
     /// # Errors
     /// If it does not start.
     pub async fn start(fixture: &Arc<Fixture>, peers: &[SocketAddr]) -> Result<Self> {
-        // It does not tell which port it was given, so it is told one that was free a moment ago.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let config = Config {
-            network: Network::Mainnet,
-            listen_addr: address,
-            initial_mainnet_peers: peers.iter().map(ToString::to_string).collect(),
-            cache_dir: CacheDir::IsEnabled(false),
-            // Both nodes live at one address.
-            max_connections_per_ip: 8,
-            ..Config::default()
-        };
+        let peers = peers.iter().map(ToString::to_string).collect();
+        let config = Config { network: Network::Mainnet, initial_mainnet_peers: peers, ..config()? };
+        Self::start_with(fixture, config, Addresses::OfFixture).await
+    }
+
+    /// Starts a node on regtest that serves the fixture, dials `peers` and whoever they tell it of, and tells of the addresses
+    /// that it has come to know. Of `peers` it dials those on `127.0.0.1` alone.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_regtest(fixture: &Arc<Fixture>, peers: &[SocketAddr]) -> Result<Self> {
+        let peers = peers.iter().map(ToString::to_string).collect();
+        let network = Network::new_regtest(Default::default());
+        let config =
+            Config { network, initial_testnet_peers: peers, crawl_new_peer_interval: CRAWL_EVERY, ..config()? };
+        Self::start_with(fixture, config, Addresses::OfBook(Arc::default())).await
+    }
+
+    async fn start_with(fixture: &Arc<Fixture>, config: Config, addresses: Addresses) -> Result<Self> {
+        let address = config.listen_addr;
         let (asked_in, asked) = mpsc::unbounded_channel();
-        let served = Arc::clone(fixture);
+        let (served, told) = (Arc::clone(fixture), addresses.clone());
         let service = service_fn(move |request: Request| {
             let _ = asked_in.send(request.clone());
-            let response = answer(&served, request);
+            let response = match request {
+                Request::Peers => Response::Peers(told.tell(&served)),
+                request => answer(&served, request),
+            };
             async move { Ok::<_, BoxError>(response) }
         });
         let starting = init(config, service, NoChainTip, "/interop/".to_owned());
-        let (pool, _, _, advertiser) = within("zebra-network starts", starting).await?;
+        let (pool, book, _, advertiser) = within("zebra-network starts", starting).await?;
+        addresses.begin(book);
         Ok(Self { address, pool, advertiser, asked })
     }
 
@@ -92,6 +110,43 @@ impl TheirNode {
     }
 }
 
+/// Returns what every node is configured as.
+fn config() -> Result<Config> {
+    Ok(Config {
+        // It does not tell which port it was given, so it is told one that was free a moment ago.
+        listen_addr: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
+        cache_dir: CacheDir::IsEnabled(false),
+        // Several nodes live at one address.
+        max_connections_per_ip: 8,
+        ..Config::default()
+    })
+}
+
+/// Which addresses peers are told that ask for some.
+#[derive(Clone)]
+enum Addresses {
+    OfFixture,
+    /// Those of the pool's own book, which is there once the pool has started.
+    OfBook(Arc<OnceLock<Arc<Mutex<AddressBook>>>>),
+}
+
+impl Addresses {
+    fn begin(&self, book: Arc<Mutex<AddressBook>>) {
+        if let Self::OfBook(cell) = self {
+            let _ = cell.set(book);
+        }
+    }
+
+    fn tell(&self, fixture: &Fixture) -> Vec<MetaAddr> {
+        match self {
+            Self::OfFixture => fixture.addresses.iter().map(told_peer).collect(),
+            Self::OfBook(cell) => cell.get().map_or_else(Vec::new, |book| {
+                book.lock().unwrap_or_else(PoisonError::into_inner).fresh_get_addr_response()
+            }),
+        }
+    }
+}
+
 fn answer(fixture: &Fixture, request: Request) -> Response {
     let ours = |hash: &zebra_chain::block::Hash| savanna_wire::BlockHash(hash.0);
     let after = |known: &[zebra_chain::block::Hash], stop: Option<zebra_chain::block::Hash>| {
@@ -99,7 +154,6 @@ fn answer(fixture: &Fixture, request: Request) -> Response {
         &fixture.their_blocks[fixture.after(&known, stop.as_ref().map(ours))]
     };
     match request {
-        Request::Peers => Response::Peers(fixture.addresses.iter().map(told_peer).collect()),
         Request::FindBlocks { known_blocks, stop } => {
             Response::BlockHashes(after(&known_blocks, stop).iter().map(|block| block.hash()).collect())
         }

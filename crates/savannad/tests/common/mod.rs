@@ -57,6 +57,11 @@ impl Zebrad {
     ///
     /// Without the variable there is no such peer, and the caller's test has nothing to test.
     pub(crate) fn start(activation_heights: &str) -> Option<Self> {
+        Self::start_dialing(activation_heights, &[])
+    }
+
+    /// The same, with peers that zebrad is to dial. Of hosts it dials on regtest `127.0.0.1` alone, unless peers tell it of others.
+    pub(crate) fn start_dialing(activation_heights: &str, peers: &[SocketAddr]) -> Option<Self> {
         let Some(binary) = std::env::var_os("SAVANNA_ZEBRAD").map(PathBuf::from) else {
             eprintln!("SKIPPED: SAVANNA_ZEBRAD names no zebrad, so nothing was tried against one");
             return None;
@@ -65,7 +70,7 @@ impl Zebrad {
         let dir = tempfile::tempdir().unwrap();
         let (peer, rpc) = (free_address(), free_address());
         let config = dir.path().join("zebrad.toml");
-        std::fs::write(&config, zebrad_config(peer, rpc, activation_heights)).unwrap();
+        std::fs::write(&config, zebrad_config(peer, rpc, activation_heights, peers)).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let process = Command::new(binary)
             .arg("-c")
@@ -134,7 +139,8 @@ fn free_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
-fn zebrad_config(peer: SocketAddr, rpc: SocketAddr, activation_heights: &str) -> String {
+fn zebrad_config(peer: SocketAddr, rpc: SocketAddr, activation_heights: &str, peers: &[SocketAddr]) -> String {
+    let peers: Vec<_> = peers.iter().map(SocketAddr::to_string).collect();
     format!(
         r#"
 [network]
@@ -142,6 +148,8 @@ network = "Regtest"
 listen_addr = "{peer}"
 cache_dir = false
 max_connections_per_ip = 100
+initial_testnet_peers = {peers:?}
+crawl_new_peer_interval = "2s"
 [network.testnet_parameters.activation_heights]
 {activation_heights}
 [mining]
