@@ -1,5 +1,5 @@
 //! Nodes by the hundred on loopback sockets, each at an address of its own, which find each other from the address of one.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::wildcard_enum_match_arm, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

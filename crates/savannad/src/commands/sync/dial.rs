@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use anyhow::bail;
 use futures_util::future::join_all;
 use savanna_net::{
-    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Network, Nil, NodeConfig, PeerAddr, Spawner,
-    Target, Tasks, resolve,
+    Client, Clock, Connector, Handshake, HandshakeRequest, LOOKUP_DEADLINE, Network, Nil, NodeConfig, PeerAddr,
+    Spawner, Target, Tasks, resolve,
 };
 use savanna_peerset::{DialFailure, PeerSet, Upkeep};
 use tokio::sync::mpsc;
@@ -86,7 +86,8 @@ impl Places {
         let plan = Upkeep::new(self.found.keys().copied(), named, node.seed);
         let connector = Connector::direct().with_traffic(node.traffic.clone());
         let handshake = Handshake::new(node, Nil, clock, tasks.spawner());
-        let dial = Dial { found: self.found, gone: gone.clone(), connector, handshake, missed, spawner: tasks.spawner() };
+        let dial =
+            Dial { found: self.found, gone: gone.clone(), connector, handshake, missed, spawner: tasks.spawner() };
         set.keep_connected(plan, dial, clock, &tasks.spawner());
         Gathering::of_named(set, named, gone)
     }
