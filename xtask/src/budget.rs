@@ -2,16 +2,20 @@
 
 use std::fmt;
 
-use crate::cargo::Reached;
+use crate::cargo::{Reached, Tree};
 
-/// The faces that are counted, with all their features.
-pub(crate) const LIMITS: [Limit; 2] =
-    [Limit { package: "savanna-net", crates: 60 }, Limit { package: "savanna", crates: 100 }];
+/// The faces that are counted.
+pub(crate) const LIMITS: [Limit; 3] = [
+    Limit { package: "savanna-net", tree: Tree::Compiled, crates: 60 },
+    Limit { package: "savanna", tree: Tree::CompiledByDefault, crates: 60 },
+    Limit { package: "savanna", tree: Tree::Compiled, crates: 100 },
+];
 
 /// The most crates that a package may bring, itself included. Over it the guard fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit {
     pub(crate) package: &'static str,
+    pub(crate) tree: Tree,
     crates: usize,
 }
 
@@ -37,9 +41,10 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Limit { package, crates: limit } = self.limit;
+        let Limit { package, tree, crates: limit } = self.limit;
         let word = if self.is_within() { "within" } else { "OVER" };
-        write!(f, "{package} brings {} crates, {word} the limit of {limit}", self.crates)
+        let features = if tree == Tree::CompiledByDefault { "" } else { " with all features" };
+        write!(f, "{package}{features} brings {} crates, {word} the limit of {limit}", self.crates)
     }
 }
 
@@ -48,7 +53,7 @@ mod tests {
     use super::*;
     use crate::cargo::parse_tree;
 
-    const LIMIT: Limit = Limit { package: "savanna-net", crates: 3 };
+    const LIMIT: Limit = Limit { package: "savanna-net", tree: Tree::CompiledByDefault, crates: 3 };
 
     #[test]
     fn a_tree_at_its_limit_is_within() {

@@ -79,6 +79,8 @@ pub(crate) enum Tree {
     Linked,
     /// What has to be compiled on this platform, with every feature.
     Compiled,
+    /// What has to be compiled on this platform, with the features that are on unless told otherwise.
+    CompiledByDefault,
 }
 
 /// A crate that another one reaches.
@@ -100,10 +102,11 @@ impl Reached {
 /// `cargo metadata` cannot tell: it unites the features of all members and of their tests.
 pub(crate) fn tree(package: &str, which: Tree) -> Result<Vec<Reached>, ToolError> {
     let edges: &[&str] = match which {
-        Tree::Linked => &["-e", "normal,no-proc-macro", "--target", "all"],
-        Tree::Compiled => &["-e", "normal,build"],
+        Tree::Linked => &["--all-features", "-e", "normal,no-proc-macro", "--target", "all"],
+        Tree::Compiled => &["--all-features", "-e", "normal,build"],
+        Tree::CompiledByDefault => &["-e", "normal,build"],
     };
-    let call = [&["tree", "-p", package, "--all-features", "--prefix", "depth"], edges].concat();
+    let call = [&["tree", "-p", package, "--prefix", "depth"], edges].concat();
     Ok(parse_tree(&cargo(&call)?))
 }
 

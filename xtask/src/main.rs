@@ -72,7 +72,7 @@ fn budget() -> Result<bool, ToolError> {
             println!("budget: {} skipped: not a member of the workspace yet", limit.package);
             continue;
         }
-        let verdict = limit.judge(&cargo::tree(limit.package, Tree::Compiled)?);
+        let verdict = limit.judge(&cargo::tree(limit.package, limit.tree)?);
         println!("budget: {verdict}");
         within &= verdict.is_within();
     }
