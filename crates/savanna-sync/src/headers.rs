@@ -43,7 +43,7 @@ const FIRST_REST: Duration = Duration::from_millis(100);
 const MAX_DOUBLINGS: u32 = 5;
 
 /// How long questions may stay without any answer before the chain is given up.
-pub const SILENT_AFTER: Duration = Duration::from_secs(60);
+pub const SILENT_AFTER: Duration = Duration::from_secs(30);
 
 /// What was wrong with a peer's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
