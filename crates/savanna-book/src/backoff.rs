@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use crate::entry::DAY;
+use crate::time::DAY;
 
 /// How long an address rests after failures, in seconds.
 ///

@@ -9,10 +9,11 @@ use savanna_wire::{AddrV2, Host, PeerAddr};
 use crate::answer::{Answers, is_news, told};
 use crate::backoff::{below, jittered};
 use crate::bucket::Id;
-use crate::entry::{DAY, Entry};
+use crate::entry::Entry;
 use crate::key::Key;
 use crate::routable::is_peer_port;
 use crate::tables::Tables;
+use crate::time::DAY;
 use crate::trial::Trials;
 use crate::{
     Added, BookCounts, Config, Failure, Family, Handshake, Penalties, Reach, Refusal, Source, Standing, UnixTime,

@@ -3,6 +3,7 @@
 use savanna_wire::{Host, PeerAddr, ProtocolVersion, Services, UserAgent, Version};
 
 use crate::bucket::{BUCKET_LEN, NEW_BUCKETS};
+use crate::time::DAY;
 use crate::{Netgroup, UnixTime};
 
 /// From whom an address is known.
@@ -179,8 +180,6 @@ impl Entry {
         now >= self.rests_until || self.rests_until.since(now) > 2 * DAY
     }
 }
-
-pub(crate) const DAY: u32 = 24 * 60 * 60;
 
 const _: () = assert!(NEW_BUCKETS as u32 * BUCKET_LEN as u32 <= 1 << 16, "a place is 16 bits");
 const _: () = assert!(size_of::<Option<Entry>>() <= 104, "tens of thousands are kept");

@@ -1,5 +1,8 @@
 //! Calendar time as an argument.
 
+/// A day in seconds.
+pub(crate) const DAY: u32 = 24 * 60 * 60;
+
 /// Seconds since the Unix epoch, in the 32 bits that the wire gives them.
 ///
 /// A clock may jump: no arithmetic on it overflows, and whatever lies in the future is judged, not trusted.

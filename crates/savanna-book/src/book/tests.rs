@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use savanna_wire::{AddrV2, Host, Network, PeerAddr, ProtocolVersion, Services, UserAgent};
 
 use super::*;
-use crate::entry::DAY;
+use crate::time::DAY;
 use crate::{Backoff, Families, Netgroup};
 
 mod adversaries;
