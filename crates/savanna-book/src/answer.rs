@@ -25,6 +25,8 @@ impl Answers {
     /// How long it is given for each address in it, in seconds, if that is less: what a new node tells is soon out of date, and
     /// there is little of it to be shown.
     const KEPT_FOR_EACH: u32 = 6;
+    /// How long even an empty answer is given, in seconds: making one reads the whole book.
+    const KEPT_FOR_AT_LEAST: u32 = 1;
     /// How long ago an address was seen at most, in seconds, to be told.
     pub(crate) const SEEN_WITHIN: u32 = 3 * 60 * 60;
     /// What times are rounded down to, in seconds.
@@ -33,7 +35,7 @@ impl Answers {
     pub(crate) fn is_fresh(&self, over: Family, now: UnixTime) -> bool {
         self.0[over.number()].as_ref().is_some_and(|answer| {
             let told = u32::try_from(answer.entries.len()).unwrap_or(u32::MAX);
-            let kept_for = told.saturating_mul(Self::KEPT_FOR_EACH).min(Self::KEPT_FOR);
+            let kept_for = told.saturating_mul(Self::KEPT_FOR_EACH).clamp(Self::KEPT_FOR_AT_LEAST, Self::KEPT_FOR);
             answer.since <= now && now.since(answer.since) < kept_for
         })
     }

@@ -162,15 +162,18 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Answers what peers ask by `service`; each connection works on a clone of its own. Without one, peers are answered from the
-    /// address book, and nothing else.
+    /// Answers what peers ask by `service`; each connection works on a clone of its own. What it answers [`Request::Peers`] with
+    /// `Nil`, the address book answers; so it does without a service, and answers nothing else.
+    ///
+    /// [`Request::Peers`]: savanna_peer::Request::Peers
     ///
     /// Peers are told that the node serves the chain ([`Services::NODE_NETWORK`]), without which most do not stay;
     /// [`services`](Self::services) says otherwise.
     ///
     /// # Security
     /// Against peers that ask more than the service can do: one that sheds load, as tower's `LoadShed` does, has the connection
-    /// closed that asked, if the service is at work on other questions of it; else that question has no answer. Each question is given up after [`QUESTION_DEADLINE`](savanna_net::QUESTION_DEADLINE).
+    /// closed that asked, if the service is at work on other questions of it; else that question has no answer. Each question is
+    /// given up after [`QUESTION_DEADLINE`](savanna_net::QUESTION_DEADLINE).
     #[must_use]
     pub fn serve<T: InboundService>(self, service: T) -> Builder<T> {
         Builder {

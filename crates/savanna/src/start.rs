@@ -75,9 +75,9 @@ impl<S: InboundService> Builder<S> {
             let relay = Relay::new(self.services, &self.announced(&listening), derive(seed, b"relay"));
             set.keep_gossiping(relay, &book, &discovery, clock, &spawner);
         }
-        let answers =
-            (!self.is_serving && !self.is_named_only).then(|| BookService::new(book.clone(), Family::V4, clock));
-        let handshake = Handshake::new(config, Answers::new(self.service, answers), clock, spawner.clone());
+        let addresses = (!self.is_named_only).then(|| BookService::new(book.clone(), Family::V4, clock));
+        let answers = Answers::new(self.service, self.is_serving, addresses);
+        let handshake = Handshake::new(config, answers, clock, spawner.clone());
         for listener in listeners {
             tasks.spawn(take_in(listener, rooms.clone(), handshake.clone(), set.clone(), spawner.stop()));
         }

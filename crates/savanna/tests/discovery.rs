@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use savanna::book::{Added, Prefix, Refusal, Source, UnixTime};
 use savanna::tokio::time::timeout;
+use savanna::tower::service_fn;
 use savanna::wire::AddrV2;
 use savanna::{Builder, Network, Nil, Node, PeerAddr, Request, Response, Services, tokio};
 
@@ -139,4 +140,19 @@ async fn adversary_11_a_node_that_is_told_of_itself_remembers_that_it_is_itself(
     let again = ours.book().with(|book| book.add(told, Source::Config, now));
     assert_eq!((again, known(&ours)), (Added::Refused(Refusal::Own), 0));
     assert_eq!(ours.discovery().borrow().dials.get("closed_by_peer"), Some(&1), "it is dialled once");
+}
+
+#[tokio::test]
+async fn a_service_that_leaves_addresses_to_the_book_has_them_answered() {
+    let service = service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::Nil));
+    let serving = node(71).outbound(0).serve(service).start().await.unwrap();
+    let known: PeerAddr = "127.9.9.9:18233".parse().unwrap();
+    serving.book().with(|book| {
+        let now = UnixTime::from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
+        let heard = AddrV2 { time: now.0, services: Services::NODE_NETWORK, address: known };
+        assert_eq!(book.add(heard, Source::Config, now), Added::New);
+    });
+    let asking = node(72).named_only().peer(serving.listening()[0]).start().await.unwrap();
+    let answer = soon(asking.ask(Request::Peers)).await.unwrap();
+    assert!(matches!(&answer, Response::Peers(peers) if peers.iter().any(|peer| peer.address == known)), "{answer:?}");
 }
