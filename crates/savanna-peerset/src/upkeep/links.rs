@@ -163,6 +163,13 @@ impl Links {
         }
     }
 
+    /// Notes that an address was named. Returns whether it is in use, and so is not to be dialled.
+    pub(super) fn name(&mut self, address: PeerAddr) -> bool {
+        let Some(link) = self.all.get_mut(&address) else { return false };
+        link.purpose = Purpose::Named;
+        true
+    }
+
     pub(super) fn note_asked(&mut self, address: PeerAddr, at: Duration) {
         if let Some(link) = self.all.get_mut(&address) {
             link.asked = link.asked.max(Some(at));

@@ -49,6 +49,15 @@ impl Named {
         self.places.len()
     }
 
+    /// Returns the addresses.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = PeerAddr> + '_ {
+        self.places.keys().copied()
+    }
+
+    pub(super) fn contains(&self, address: PeerAddr) -> bool {
+        self.places.contains_key(&address)
+    }
+
     /// Returns when the next address has rested.
     pub(super) fn next(&self) -> Option<Duration> {
         self.resting.first().map(|(when, _, _)| *when)

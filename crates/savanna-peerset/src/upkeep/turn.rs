@@ -100,6 +100,9 @@ impl Upkeep {
         while self.has_room(self.lacking_named(), time)
             && let Some(address) = self.named.take(time)
         {
+            if self.links.name(address) {
+                continue;
+            }
             if book.standing(address.host, unix) != Standing::Banned {
                 return Some((address, Purpose::Named));
             }
@@ -143,6 +146,7 @@ impl Upkeep {
         let unix = UnixTime::from(now.unix);
         while let Some(address) = book.poll_test(unix) {
             match self.links.link(address) {
+                None if self.named.contains(address) => {}
                 None => return Some((address, Purpose::Feeler)),
                 // It is there: that is what the test is to find out.
                 Some(link) if link.state == State::Connected => prove(address, book, unix),
@@ -178,7 +182,7 @@ impl Upkeep {
         Some(Action::LetGo(address))
     }
 
-    /// Has the book choose a peer: nobody who is in use or rests, and nobody from a network that is in use.
+    /// Has the book choose a peer: nobody who is named, in use or rests, and nobody from a network that is in use.
     fn offer(&self, book: &mut Book, now: Now) -> Option<PeerAddr> {
         let addresses = self.unwanted(now.monotonic);
         let groups = if self.policy.one_per_netgroup { self.links.groups() } else { BTreeSet::new() };
@@ -187,14 +191,15 @@ impl Upkeep {
         book.pick(&wanted, UnixTime::from(now.unix))
     }
 
+    /// Returns whom the book is not to offer. Who is named is dialled for that alone.
     fn unwanted(&self, now: Duration) -> BTreeSet<PeerAddr> {
-        self.links.addresses().chain(self.rests.resting(now)).collect()
+        self.links.addresses().chain(self.named.addresses()).chain(self.rests.resting(now)).collect()
     }
 
     fn is_free(&self, address: PeerAddr) -> bool {
         let group = Netgroup::of(address.host);
         let is_group_free = !self.policy.one_per_netgroup || !self.links.groups().contains(&group);
-        is_group_free && self.links.link(address).is_none()
+        is_group_free && self.links.link(address).is_none() && !self.named.contains(address)
     }
 
     /// Chooses whom to let go, if there are more peers than wanted: the one that delivered something the longest ago, of several

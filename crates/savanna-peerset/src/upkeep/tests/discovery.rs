@@ -148,6 +148,43 @@ fn a_named_peer_has_its_place_whenever_it_answers() {
 }
 
 #[test]
+fn who_is_named_is_dialled_for_that_alone_though_the_book_knows_the_address() {
+    let mut world = World::new(Upkeep::with_policy(Policy::local(3), [address(1)], [address(1)], [12; 32]));
+    world.learn(address(1));
+    assert_eq!(world.dials(), [(address(1), Purpose::Named)]);
+    world.end(address(1), &DialFailure::Unreachable);
+    world.learn(address(2));
+    // It rests, and nothing else brings it back before.
+    assert_eq!(world.dials(), [(address(2), Purpose::Full)]);
+    let _ = world.connect(address(2));
+    for _ in 0..100 {
+        let at = world.plan.poll_timeout(world.now);
+        world.pass(at - world.now.monotonic);
+        let there = world.staying();
+        for (dialled, purpose) in world.dials() {
+            assert_eq!((dialled, purpose), (address(1), Purpose::Named));
+            assert!(!there.contains(&dialled), "it is there already");
+            let _ = world.connect(dialled);
+        }
+    }
+    assert_eq!((world.plan.connected(), world.plan.count(Purpose::Named)), (2, 1));
+}
+
+#[test]
+fn a_named_address_that_is_in_use_is_not_dialled_beside_its_connection() {
+    let mut world = World::new(Upkeep::with_policy(Policy::public(3), [address(1)], [], [12; 32]));
+    world.plan.links.dial(address(1), Purpose::Full, world.now.monotonic);
+    assert_eq!(world.connect(address(1)), Admission::Keep { asks: true });
+    assert_eq!(world.dials(), []);
+    assert_eq!((world.plan.connected(), world.plan.count(Purpose::Named)), (1, 1));
+    // When it ends, it rests and is dialled again.
+    world.end(address(1), &CloseReason::ClosedByPeer.into());
+    assert_eq!(world.dials(), []);
+    world.pass(FIRST_BACKOFF.mul_f64(1.25));
+    assert_eq!(world.dials(), [(address(1), Purpose::Named)]);
+}
+
+#[test]
 fn busy_peers_let_the_target_grow_and_idle_ones_let_it_fall() {
     let mut world = World::knowing(Policy::public(3).growing_to(6), 60, 13);
     world.run(|_| true);
