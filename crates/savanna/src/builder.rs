@@ -133,7 +133,8 @@ impl<S> Builder<S> {
     }
 
     /// Keeps the address book in a directory, with bans and the last good peers, and begins with what is there. It is written
-    /// every few minutes and by [`Node::shutdown`](crate::Node::shutdown).
+    /// every few minutes and by [`Node::shutdown`](crate::Node::shutdown). Where the disk refuses, the node begins with an empty
+    /// book that is not kept, and warns of it.
     #[must_use]
     pub fn dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.dir = Some(path.into());

@@ -27,7 +27,7 @@ pub enum StartError {
     /// A peer on an overlay network was named, and there is no proxy into it.
     #[error("{0} can only be reached through a proxy")]
     NeedsProxy(PeerAddr),
-    /// The address book cannot be opened.
+    /// The address book is in use by another process, or its path cannot be that of a directory.
     #[error(transparent)]
     Store(#[from] PeerStoreError),
     /// The runtime is being shut down.
