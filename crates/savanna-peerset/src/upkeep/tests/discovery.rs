@@ -149,10 +149,10 @@ fn a_named_peer_has_its_place_whenever_it_answers() {
 
 #[test]
 fn who_is_named_is_dialled_for_that_alone_though_the_book_knows_the_address() {
-    let mut world = World::new(Upkeep::with_policy(Policy::local(3), [address(1)], [address(1)], [12; 32]));
-    world.learn(address(1));
+    let mut world = World::new(Upkeep::with_policy(Policy::local(3), [address(1)], [], [12; 32]));
     assert_eq!(world.dials(), [(address(1), Purpose::Named)]);
     world.end(address(1), &DialFailure::Unreachable);
+    world.learn(address(1));
     world.learn(address(2));
     // It rests, and nothing else brings it back before.
     assert_eq!(world.dials(), [(address(2), Purpose::Full)]);
