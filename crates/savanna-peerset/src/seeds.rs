@@ -47,7 +47,7 @@ async fn look_up(network: Network, name: Target, seed: u8) -> Option<SeedAnswer>
             Some(SeedAnswer { seed, addresses })
         }
         Err(error) => {
-            tracing::warn!(%error, "a seed does not answer");
+            tracing::info!(%error, "a seed does not answer");
             None
         }
     }
