@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use savanna::book::{Family, UnixTime};
 use savanna::{Builder, Direction, Event, Network, Node, Services};
 use savanna_interop::{Fixture, TheirNode, within};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// How many nodes there are beside the first.
 const OTHERS: u8 = 6;
@@ -24,16 +27,22 @@ fn known(node: &Node) -> BTreeSet<SocketAddr> {
     node.book().with(|book| book.records().filter_map(|record| record.address.socket_addr()).collect())
 }
 
-/// Waits until what is counted of how a node finds peers says so.
+/// Waits until a node says so: whenever what is counted of how it finds peers changes, and now and then.
 async fn until(what: &str, node: &Node, is_so: impl Fn(&Node) -> bool) -> Result<()> {
     let mut counts = node.discovery();
     within(what, async {
         while !is_so(node) {
-            counts.changed().await?;
+            let _ = timeout(Duration::from_millis(200), counts.changed()).await;
         }
         anyhow::Ok(())
     })
     .await?
+}
+
+/// Returns how many addresses a node tells whoever asks now.
+fn told(node: &Node) -> usize {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    node.book().with(|book| book.answer(Family::V4, UnixTime::from(now)).len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +66,8 @@ async fn zebras_pool_finds_our_nodes_through_the_gossip_of_one() -> Result<()> {
         others.push(other);
     }
     until("the first knows the others", &first, |first| known(first).len() == others.len()).await?;
+    // What it told one of them early it tells everybody for a while, and zebra-network takes one answer of a connection.
+    until("the first tells of enough others", &first, |first| told(first) >= TOLD).await?;
 
     let zebra = TheirNode::start_regtest(&Fixture::new()?, &[first.listening()[0]]).await?;
     let mut dialed = BTreeSet::new();
