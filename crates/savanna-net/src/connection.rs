@@ -134,7 +134,9 @@ impl<T: Transport, S: InboundService> Connection<T, S> {
     }
 
     /// Runs the connection to its end.
-    pub(crate) async fn run(mut self, mut stop: Stop) {
+    ///
+    /// It is boxed because a future holds each value once for every step that it is moved through, and there are thousands of these.
+    pub(crate) async fn run(mut self: Box<Self>, mut stop: Stop) {
         let reason = {
             let mut stopped = pin!(stop.stopped());
             let mut timer = pin!(sleep_until(Instant::now()));

@@ -123,7 +123,7 @@ where
     fn call(&mut self, request: HandshakeRequest<T>) -> HandshakeFuture {
         let (reply, outcome) = oneshot::channel();
         let connection = self.node.connection(request, self.service.clone(), reply);
-        self.node.spawner.spawn(connection.run(self.node.spawner.stop()));
+        self.node.spawner.spawn(Box::new(connection).run(self.node.spawner.stop()));
         HandshakeFuture(outcome)
     }
 }

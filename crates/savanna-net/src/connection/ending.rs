@@ -19,7 +19,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 impl<T: Transport, S> Connection<T, S> {
     /// Ends a connection whose session has ended.
-    pub(super) async fn end(mut self, reason: CloseReason) {
+    pub(super) async fn end(mut self: Box<Self>, reason: CloseReason) {
         let is_unused = reason == CloseReason::Local(LocalReason::Unused);
         self.conclude(reason);
         if self.broken {
