@@ -43,6 +43,8 @@ pub fn session_config(network: Network) -> Config {
 pub struct Standing {
     /// The height of our best block.
     pub height: u32,
+    /// What the node offers. It serves the chain ([`Services::NODE_NETWORK`]) only while its archive is whole to the tip.
+    pub services: Services,
     /// The least version that a peer must speak. When it rises, peers below it are closed within a heartbeat.
     pub floor: ProtocolVersion,
 }

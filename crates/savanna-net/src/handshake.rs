@@ -146,6 +146,7 @@ impl Node {
         if let Some(standing) = &self.config.standing {
             let standing = *standing.borrow();
             config.height = standing.height;
+            config.services = standing.services;
             config.floor = standing.floor;
         }
         let patience = config.timeouts.request;

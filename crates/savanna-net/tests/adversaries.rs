@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use savanna_net::{Direction, Handshake, HandshakeRequest, PeerAddr, Request, Response, Route, SlotLimits, Slots};
 use savanna_peer::{CloseReason, Gossip, Incompatibility, LocalReason, Partial, Timer};
-use savanna_wire::{BlockHash, Command, Inventory, Message};
+use savanna_wire::{BlockHash, Command, Inventory, Message, Services};
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -238,7 +238,7 @@ async fn gossip_goes_to_its_consumer_and_a_full_one_holds_up_nothing() {
 #[tokio::test(start_paused = true)]
 async fn adversary_15_a_floor_that_rises_ends_obsolete_peers() {
     let session = serving().session;
-    let standing = |floor| savanna_net::Standing { height: 1000, floor };
+    let standing = |floor| savanna_net::Standing { height: 1000, services: Services::NODE_NETWORK, floor };
     let (raise, follow) = tokio::sync::watch::channel(standing(session.floor));
     let mut config = serving();
     config.standing = Some(follow);
@@ -265,5 +265,5 @@ async fn adversary_15_a_floor_that_rises_ends_obsolete_peers() {
         HandshakeRequest { stream: ours, direction: Direction::Outbound, peer: None, route: Route::Direct, slot: None };
     let _late = Handshake::call(&mut node.handshake, request);
     let Some(Message::Version(told)) = Puppet::new(theirs).next().await else { panic!("no version") };
-    assert_eq!(told.height, 1000);
+    assert_eq!((told.height, told.services), (1000, Services::NODE_NETWORK));
 }

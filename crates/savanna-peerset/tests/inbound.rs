@@ -148,7 +148,7 @@ async fn adversary_15_a_floor_that_rises_ends_obsolete_peers_of_either_direction
     let (net, tasks) = (Net::new(), Tasks::new());
     let config = NodeConfig::new(Network::Regtest);
     let (version, heartbeat) = (config.session.version, config.inbound.heartbeat.max(config.outbound.heartbeat));
-    let before = Standing { height: 1, floor: version };
+    let before = Standing { height: 1, services: Services::NONE, floor: version };
     let (raise, follow) = watch::channel(before);
     let (mut ours, mut theirs) = (node(Some(follow), &tasks), node(None, &tasks));
     let (dialled, _their_side) = join(&mut ours, &mut theirs).await;
@@ -164,7 +164,7 @@ async fn adversary_15_a_floor_that_rises_ends_obsolete_peers_of_either_direction
     tokio::time::sleep(2 * heartbeat).await;
     assert_eq!(net.set.peers().borrow().total(), 2);
     let floor = ProtocolVersion(version.0 + 1);
-    raise.send_replace(Standing { height: 3, floor });
+    raise.send_replace(Standing { height: 3, floor, ..before });
     tokio::time::sleep(2 * heartbeat).await;
     assert_eq!(net.set.peers().borrow().total(), 0);
     let mut directions = Vec::new();

@@ -12,6 +12,7 @@ mod error;
 pub mod headers;
 mod progress;
 mod run;
+pub mod serve;
 mod source;
 mod store;
 pub mod verify;

@@ -88,7 +88,7 @@ impl MemoryStore {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Block>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Block>> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -223,6 +223,12 @@ impl Block {
         &self.bytes[self.header.encoded_len()..]
     }
 
+    /// Keeps `holder` for as long as anything has the bytes, on their way to a socket too: a place in a budget, say.
+    #[must_use]
+    pub fn keeping(self, holder: impl Send + 'static) -> Self {
+        Self { bytes: Bytes::from_owner(Kept { bytes: self.bytes, _holder: holder }), ..self }
+    }
+
     /// Returns the checksum of the `block` frame that carries these bytes.
     #[must_use]
     pub const fn checksum(&self) -> Checksum {
@@ -230,8 +236,22 @@ impl Block {
     }
 }
 
+/// Bytes, and what is dropped with them.
+struct Kept<T> {
+    bytes: Bytes,
+    _holder: T,
+}
+
+impl<T> AsRef<[u8]> for Kept<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn payload(solution: usize, body: usize) -> Vec<u8> {
@@ -242,6 +262,18 @@ mod tests {
         BlockHeader { version, previous, merkle_root, commitment, time, bits, nonce, solution }.encode(&mut bytes);
         bytes.resize(bytes.len() + body, 8);
         bytes
+    }
+
+    #[test]
+    fn what_a_block_keeps_lives_as_long_as_its_bytes() {
+        let (holder, block) = (Arc::new(()), Block::new(payload(Solution::LEN, 900).into()).unwrap());
+        let kept = block.clone().keeping(Arc::clone(&holder));
+        assert_eq!(kept, block);
+        let end = kept.bytes().slice(kept.bytes().len() - 1..);
+        drop(kept);
+        assert_eq!(Arc::strong_count(&holder), 2);
+        drop(end);
+        assert_eq!(Arc::strong_count(&holder), 1);
     }
 
     #[test]

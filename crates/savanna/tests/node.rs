@@ -96,7 +96,8 @@ async fn a_node_asks_the_peers_it_was_given_by_address_and_by_name() {
 
 #[tokio::test]
 async fn who_dials_us_is_a_peer_like_any_other() {
-    let (_height, standing) = watch::channel(Standing { height: 7, floor: CURRENT_VERSION });
+    let (_height, standing) =
+        watch::channel(Standing { height: 7, services: Services::NODE_NETWORK, floor: CURRENT_VERSION });
     let chain = Arc::new(regtest::chain(3, 100));
     let ours = regtest_node().outbound(0).serve(serving(&chain)).listen(LOOPBACK).standing(standing);
     let ours = ours.start().await.unwrap();
