@@ -1,36 +1,24 @@
 //! The archive of one chain's blocks.
 
 use std::fs::{self, File};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use savanna_wire::{Block, BlockHash, BlockHeader, Network, Reader};
+use savanna_wire::{Block, BlockHash, Network};
 
-use crate::StoreError;
-use crate::bodies::{Bodies, BodyReader, Place};
-use crate::marker::{claim, sync_dir};
-use crate::record::{IndexEntry, Row, height_of};
-use crate::rot::look_over;
+use crate::engine::Engine;
+use crate::marker::{claim, network_of, sync_dir};
+use crate::writer::{Cut, Status, Writer, has_lost_its_index, read};
+use crate::{Indexed, StoreError};
 
-/// How many blocks are cut off in one step.
-///
-/// A longer cut is several steps, each of which leaves a whole chain behind, so that memory is bounded however deep a fork is.
-const TRUNCATE_STEP: u32 = 1000;
+mod reading;
 
-/// How much of the index stands in the journal alone: it is read again when the store is opened.
-const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+/// How much room there has to be before what is open is given up to be opened again.
+const ROOM: usize = 256 * 1024;
 
-/// The file of the blocks themselves.
-const BODIES: &str = "blocks";
-
-/// Under which key the state holds the height up to which blocks are durable; nothing where none is.
-const DURABLE: &[u8] = b"durable";
-
-/// The longest header in bytes.
-const MAX_HEADER: u32 = 1487;
+/// How many bytes of blocks are read for one step of [`BlockStore::index_transactions`].
+const INDEX_STEP_BYTES: usize = 8 * 1024 * 1024;
 
 /// The last block of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,35 +29,35 @@ pub struct Tip {
     pub hash: BlockHash,
 }
 
+/// What an archive keeps besides blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether there is to be an index of transactions. One that is there is kept up either way.
+    ///
+    /// In an archive that has blocks already it begins empty, and [`BlockStore::index_transactions`] fills it.
+    pub transaction_index: bool,
+}
+
 /// An archive of blocks from the genesis block on, in order and without a gap.
 ///
 /// The blocks themselves stand one behind the other in a file that only grows, so each is written once. The engine keeps where
 /// each of them is, and is written after them.
 ///
-/// Reads and writes may come from several threads; writes take turns. All of them block: an async program keeps them off its
-/// worker threads. That includes dropping the last handle, which waits for the engine's own threads.
+/// Reads and writes may come from several threads; reads run beside one another and beside a write, writes take turns. All of
+/// them block: an async program keeps them off its worker threads. That includes dropping the last handle, which waits for the
+/// engine's own threads.
 ///
-/// After an I/O error (a full disk) writes fail with [`StoreError::Failed`] until the handle is dropped and the store is opened
-/// again.
+/// After an I/O error (a full disk) writes fail with [`StoreError::Failed`] until [`Self::reopen`] has gone well. Reads go on.
 pub struct BlockStore {
-    state: Mutex<State>,
-    network: Network,
-    reader: BodyReader,
-    index: Keyspace,
-    heights: Keyspace,
-    marks: Keyspace,
-    database: Database,
     // Fields drop in order: the directory is given up only when the engine is gone.
+    writer: Mutex<Writer>,
+    /// Nothing where opening again has failed.
+    engine: RwLock<Option<Engine>>,
+    status: Mutex<Status>,
+    network: Network,
+    dir: PathBuf,
+    options: Options,
     _lock: File,
-}
-
-#[derive(Debug)]
-struct State {
-    tip: Option<Tip>,
-    /// The height up to which blocks are known to be durable.
-    durable: Option<u32>,
-    bodies: Bodies,
-    failed: bool,
 }
 
 impl BlockStore {
@@ -83,22 +71,59 @@ impl BlockStore {
     /// [`StoreError::Locked`] if another process has it open, [`StoreError::WorkingDirectory`] if this one has no working
     /// directory, [`StoreError::Corrupt`], [`StoreError::Engine`] or [`StoreError::Io`] if it cannot be read.
     pub fn open(dir: &Path, network: Network) -> Result<Self, StoreError> {
+        Self::open_with(dir, network, Options::default())
+    }
+
+    /// Opens or makes a store as [`Self::open`] does, with what is to be kept besides blocks.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_with(dir: &Path, network: Network, options: Options) -> Result<Self, StoreError> {
         // The engine asks for it, however `dir` is written, and panics without.
         std::env::current_dir().map_err(StoreError::WorkingDirectory)?;
         let lock = claim(dir, network)?;
-        let path = dir.join("db");
-        if !path.try_exists()? {
-            create(dir, &path)?;
+        if has_lost_its_index(dir)? {
+            return Err(StoreError::corrupt("blocks are there, and the index of them is not"));
         }
-        let (database, [index, heights, marks]) = open_engine(&path)?;
-        let path = dir.join(BODIES);
-        let bodies = Bodies::open(&path)?;
-        sync_dir(dir)?;
-        let reader = BodyReader::open(&path)?;
-        let state = Mutex::new(State { tip: None, durable: None, bodies, failed: false });
-        let store = Self { state, network, reader, index, heights, marks, database, _lock: lock };
-        store.recover()?;
+        let status = Mutex::default();
+        let (writer, engine) = open_files(dir, options)?;
+        let (dir, engine) = (dir.to_owned(), RwLock::new(Some(engine)));
+        let store = Self { writer: Mutex::new(writer), engine, status, network, dir, options, _lock: lock };
+        store.write(|engine, writer| writer.recover(engine, &store.status))?;
         Ok(store)
+    }
+
+    /// Reads whose blocks `dir` holds, and touches nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is no store, [`StoreError::Foreign`] if there is something else, [`StoreError::Format`]
+    /// if another version wrote it, [`StoreError::Io`] if it cannot be read.
+    pub fn network_of(dir: &Path) -> Result<Network, StoreError> {
+        network_of(dir)
+    }
+
+    /// Opens the files again behind this very handle, after a write has failed, and returns the last block.
+    ///
+    /// What is there is found as [`Self::open`] finds it: everything up to the last [`Self::flush`], and perhaps more. The
+    /// directory stays this process's throughout. Reads wait for as long as it takes.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`]. As long as the disk is full nothing is closed, so that reads go on.
+    pub fn reopen(&self) -> Result<Option<Tip>, StoreError> {
+        let mut writer = self.lock_writer();
+        find_room(&self.dir)?;
+        {
+            let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+            // The engine takes a directory once at a time.
+            *engine = None;
+            writer.failed = true;
+            let (new_writer, new_engine) = open_files(&self.dir, self.options)?;
+            (*writer, *engine) = (new_writer, Some(new_engine));
+            writer.failed = true;
+        }
+        self.with_engine(|engine| writer.recover(engine, &self.status))?;
+        writer.failed = false;
+        Ok(self.tip())
     }
 
     /// Returns the network whose blocks these are.
@@ -107,10 +132,34 @@ impl BlockStore {
         self.network
     }
 
-    /// Returns the last block; none if the store is empty.
+    /// Returns the directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns the last block; none if the store is empty. It waits for no write.
     #[must_use]
     pub fn tip(&self) -> Option<Tip> {
-        self.state().tip
+        read(&self.status).tip
+    }
+
+    /// Returns the height up to which blocks survive the end of the machine's power; none if none do.
+    #[must_use]
+    pub fn durable(&self) -> Option<u32> {
+        read(&self.status).durable
+    }
+
+    /// Returns when blocks were last appended, in Unix seconds by this machine's clock; none if that is not known.
+    #[must_use]
+    pub fn last_growth(&self) -> Option<u64> {
+        read(&self.status).grown
+    }
+
+    /// Returns whether a write has failed, so that none is taken until [`Self::reopen`].
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.lock_writer().failed
     }
 
     /// Appends blocks that follow the tip, all of them or none, and returns the new tip. The first of an empty store is the
@@ -121,24 +170,7 @@ impl BlockStore {
     /// # Errors
     /// [`StoreError::NotNext`] if a block's parent is not the block before it; otherwise the disk's or the engine's.
     pub fn append(&self, run: &[Block]) -> Result<Option<Tip>, StoreError> {
-        let mut state = self.writable()?;
-        let (mut tip, mut start) = (state.tip, state.bodies.end());
-        let mut batch = self.batch();
-        for block in run {
-            let height = self.next_height(tip, block)?;
-            let row = Row { entry: IndexEntry::of(height, block), place: Place::of(start, block) };
-            batch.insert(&self.index, height.to_be_bytes(), row.encode());
-            batch.insert(&self.heights, block.hash().0, height.to_be_bytes());
-            (tip, start) = (Some(Tip { height, hash: block.hash() }), row.end());
-        }
-        // The index never names what is not there.
-        if let Err(error) = state.bodies.append(run) {
-            state.failed = true;
-            return Err(error.into());
-        }
-        commit(&mut state, batch)?;
-        state.tip = tip;
-        Ok(tip)
+        self.write(|engine, writer| writer.append(engine, &self.status, self.network, run))
     }
 
     /// Removes every block above `height`, or all of them without one, and returns the new tip.
@@ -149,32 +181,18 @@ impl BlockStore {
     /// # Errors
     /// The disk's or the engine's.
     pub fn truncate(&self, height: Option<u32>) -> Result<Option<Tip>, StoreError> {
-        let mut state = self.writable()?;
-        while let Some(tip) = state.tip {
-            let floor = match height {
-                Some(height) if height >= tip.height => break,
-                Some(height) => height + 1,
-                None => 0,
-            };
-            let first = floor.max(tip.height.saturating_sub(TRUNCATE_STEP - 1));
-            let mut batch = self.batch();
-            for height in first..=tip.height {
-                let entry = self.index_entry(height)?.ok_or_else(|| gap(height))?;
-                batch.remove(&self.index, height.to_be_bytes());
-                batch.remove(&self.heights, entry.hash.0);
-            }
-            let rest = match first.checked_sub(1) {
-                Some(last) => Some(self.index_entry(last)?.ok_or_else(|| gap(last))?),
-                None => None,
-            };
-            let rest = rest.map(|entry| Tip { height: entry.height, hash: entry.hash });
-            // What takes the place of durable blocks is not durable.
-            let durable = state.durable.min(rest.map(|tip| tip.height));
-            self.mark(&mut batch, durable);
-            commit(&mut state, batch)?;
-            (state.tip, state.durable) = (rest, durable);
-        }
-        Ok(state.tip)
+        self.cut(Cut { height, noted: None })
+    }
+
+    /// Removes every block above `fork`, or all of them without one, as [`Self::truncate`] does, because another branch takes
+    /// over, and notes that in the journal of reorganisations. Where nothing has to leave, nothing is noted.
+    ///
+    /// `new_tip` is the last block of that branch, where it is known. `time` is the present in Unix seconds.
+    ///
+    /// # Errors
+    /// The disk's or the engine's.
+    pub fn reorganise(&self, fork: Option<u32>, new_tip: Option<Tip>, time: u64) -> Result<Option<Tip>, StoreError> {
+        self.cut(Cut { height: fork, noted: Some((time, new_tip)) })
     }
 
     /// Makes all that was written durable: it survives the end of the process and of the machine's power.
@@ -182,234 +200,87 @@ impl BlockStore {
     /// # Errors
     /// The disk's or the engine's.
     pub fn flush(&self) -> Result<(), StoreError> {
-        let mut state = self.writable()?;
-        let durable = state.tip.map(|tip| tip.height);
-        if state.durable != durable {
-            state.bodies.sync().inspect_err(|_| state.failed = true)?;
-            let mut batch = self.batch();
-            self.mark(&mut batch, durable);
-            commit(&mut state, batch)?;
-            state.durable = durable;
-        }
-        self.database.persist(PersistMode::SyncAll).inspect_err(|_| state.failed = true)?;
-        Ok(())
+        self.write(|engine, writer| writer.flush(engine, &self.status))
     }
 
-    /// Reads a block with its frame's checksum, so that it can be sent without hashing its body.
+    /// Adds the transactions of the next blocks to the index of transactions, some megabytes of them, and says how far it goes.
+    /// Called until that is whole, it fills the index of an archive that was there before; blocks may be appended meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if the bytes are not those of the block that the index names; otherwise the disk's or the
-    /// engine's.
-    pub fn block(&self, height: u32) -> Result<Option<Block>, StoreError> {
-        let Some(Row { entry, place }) = self.row(height)? else { return Ok(None) };
-        let bytes = self.reader.read(place.start, entry.length)?;
-        if bytes.len() as u64 != u64::from(entry.length) || !place.is_of(&bytes) {
-            return Err(damaged(height));
-        }
-        let block = Block::with_checksum(bytes.into(), entry.checksum).map_err(|_| damaged(height))?;
-        if block.hash() != entry.hash {
-            return Err(damaged(height));
-        }
-        Ok(Some(block))
-    }
-
-    /// Reads a header.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] if the bytes are not those of the header that the index names; otherwise the disk's or the engine's.
-    pub fn header(&self, height: u32) -> Result<Option<BlockHeader>, StoreError> {
-        let Some(Row { entry, place }) = self.row(height)? else { return Ok(None) };
-        let bytes = self.reader.read(place.start, entry.length.min(MAX_HEADER))?;
-        let header = BlockHeader::decode(&mut Reader::new(&bytes, "stored header")).map_err(|_| damaged(height))?;
-        if header.hash() == entry.hash { Ok(Some(header)) } else { Err(damaged(height)) }
-    }
-
-    /// Reads the height of a block by its hash.
-    ///
-    /// # Errors
-    /// The disk's or the engine's, or [`StoreError::Corrupt`].
-    pub fn height(&self, hash: BlockHash) -> Result<Option<u32>, StoreError> {
-        self.heights.get(hash.0)?.map(|bytes| height_of(&bytes)).transpose()
-    }
-
-    /// Reads what the index holds of a height.
-    ///
-    /// # Errors
-    /// The disk's or the engine's, or [`StoreError::Corrupt`].
-    pub fn index_entry(&self, height: u32) -> Result<Option<IndexEntry>, StoreError> {
-        Ok(self.row(height)?.map(|row| row.entry))
-    }
-
-    /// Reads the index from `height` on, in order; it reads some 70 bytes a block, millions of them within seconds.
-    ///
-    /// The first item that is an error is the last item.
-    pub fn index_from(&self, height: u32) -> impl Iterator<Item = Result<IndexEntry, StoreError>> + use<> {
-        let mut rows = self.index.range(height.to_be_bytes()..);
-        let mut expected = height;
-        let mut ended = false;
-        std::iter::from_fn(move || {
-            if ended {
-                return None;
-            }
-            let row = rows.next()?;
-            let entry = row.into_inner().map_err(StoreError::from).and_then(|(key, value)| {
-                let found = height_of(&key)?;
-                if found != expected {
-                    return Err(gap(expected));
-                }
-                Ok(Row::decode(found, &value)?.entry)
-            });
-            expected = expected.wrapping_add(1);
-            ended = entry.is_err();
-            Some(entry)
-        })
-    }
-
-    fn next_height(&self, tip: Option<Tip>, block: &Block) -> Result<u32, StoreError> {
-        let follows = match tip {
-            Some(tip) => block.header().previous == tip.hash,
-            None => block.hash() == self.network.genesis_hash(),
+    /// [`StoreError::NoTransactionIndex`] if there is none; otherwise the disk's or the engine's.
+    pub fn index_transactions(&self) -> Result<Indexed, StoreError> {
+        let Status { tip, indexed: Some(first), .. } = read(&self.status) else {
+            return Err(StoreError::NoTransactionIndex);
         };
-        let height = match tip {
-            Some(tip) => tip.height.checked_add(1),
-            None => Some(0),
-        };
-        height.filter(|_| follows).ok_or(StoreError::NotNext { hash: block.hash(), tip: tip.map(|tip| tip.height) })
-    }
-
-    /// Finds the last block. Behind what is durable, the index may name blocks that the machine lost: before the first of them
-    /// the chain ends.
-    fn recover(&self) -> Result<(), StoreError> {
-        let last = self.index.last_key_value().map(|row| height_of(&row.key()?)).transpose()?;
-        let mark = self.marks.get(DURABLE)?.filter(|mark| !mark.is_empty());
-        let durable = mark.map(|mark| height_of(&mark)).transpose()?;
-        if durable > last {
-            return Err(StoreError::corrupt("the index ends below what is durable"));
-        }
-        let Some(last) = last else { return self.give_back(0) };
-        let hash = self.row(last)?.ok_or_else(|| gap(last))?.entry.hash;
-        let mut state = self.state();
-        (state.tip, state.durable) = (Some(Tip { height: last, hash }), durable);
-        drop(state);
-        for height in durable.map_or(0, |durable| durable + 1)..=last {
-            if !self.is_whole(height)? {
-                self.truncate(height.checked_sub(1))?;
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
+        for height in first..tip.map_or(0, |tip| tip.height.saturating_add(1)) {
+            // Blocks may leave meanwhile.
+            let Some(block) = self.serve(height)? else { break };
+            bytes += block.bytes().len();
+            blocks.push((height, block));
+            if bytes >= INDEX_STEP_BYTES {
                 break;
             }
         }
-        let Some(Tip { height, hash }) = self.tip() else { return self.give_back(0) };
-        let is_there = self.block(height)?.is_some();
-        if !is_there || self.height(hash)? != Some(height) {
-            return Err(StoreError::corrupt("the last block's hash leads to another height"));
+        if !blocks.is_empty() {
+            self.write(|engine, writer| writer.index(engine, &self.status, &blocks))?;
         }
-        self.give_back(self.row(height)?.ok_or_else(|| gap(height))?.end())
+        self.indexed().ok_or(StoreError::NoTransactionIndex)
     }
 
-    fn is_whole(&self, height: u32) -> Result<bool, StoreError> {
-        let Row { entry, place } = self.row(height)?.ok_or_else(|| gap(height))?;
-        Ok(place.is_of(&self.reader.read(place.start, entry.length)?))
+    fn cut(&self, cut: Cut) -> Result<Option<Tip>, StoreError> {
+        self.write(|engine, writer| writer.truncate(engine, &self.status, cut))?;
+        Ok(self.tip())
     }
 
-    /// Gives back what stands behind the last block, once no earlier state of the index can come back.
-    fn give_back(&self, end: u64) -> Result<(), StoreError> {
-        let mut state = self.state();
-        if state.bodies.end() > end {
-            self.database.persist(PersistMode::SyncAll)?;
-            state.bodies.cut(end)?;
+    /// Writes, if no write before has failed.
+    fn write<T>(&self, write: impl FnOnce(&Engine, &mut Writer) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut writer = self.lock_writer();
+        if writer.failed {
+            return Err(StoreError::Failed);
         }
-        Ok(())
+        let result = self.with_engine(|engine| write(engine, &mut writer));
+        // What failed may still have reached the engine's memory, so the handle cannot say what it holds.
+        writer.failed = result.as_ref().is_err_and(StoreError::ends_writing);
+        result
     }
 
-    fn row(&self, height: u32) -> Result<Option<Row>, StoreError> {
-        self.index.get(height.to_be_bytes())?.map(|bytes| Row::decode(height, &bytes)).transpose()
+    fn with_engine<T>(&self, work: impl FnOnce(&Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        work(engine.as_ref().ok_or(StoreError::Failed)?)
     }
 
-    /// Notes up to which height blocks are durable.
-    fn mark(&self, batch: &mut OwnedWriteBatch, durable: Option<u32>) {
-        let height = durable.map(u32::to_be_bytes);
-        batch.insert(&self.marks, DURABLE, height.as_ref().map_or(&[][..], |height| &height[..]));
-    }
-
-    /// Begins a write that reaches the system's buffers when it is committed: the end of the process alone loses none of it.
-    fn batch(&self) -> OwnedWriteBatch {
-        self.database.batch().durability(Some(PersistMode::Buffer))
-    }
-
-    fn writable(&self) -> Result<MutexGuard<'_, State>, StoreError> {
-        let state = self.state();
-        if state.failed { Err(StoreError::Failed) } else { Ok(state) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for BlockStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockStore").field("network", &self.network).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("BlockStore")
+            .field("network", &self.network)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 
-/// Makes an empty database, which is there whole or not at all: a kill halfway leaves a draft that the next try removes.
-fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
-    let draft = dir.join("db.new");
-    if draft.try_exists()? {
-        fs::remove_dir_all(&draft)?;
-    }
-    let fresh = database(&draft)?;
-    drop(keyspaces(&fresh)?);
-    fresh.persist(PersistMode::SyncAll)?;
-    drop(fresh);
-    fs::rename(&draft, path)?;
+fn open_files(dir: &Path, options: Options) -> Result<(Writer, Engine), StoreError> {
+    let writer = Writer::open(dir)?;
+    let engine = Engine::open(dir, options.transaction_index)?;
     sync_dir(dir)?;
-    Ok(())
+    Ok((writer, engine))
 }
 
-/// Opens the engine on files that may be rotten, which it may answer with a panic.
-fn open_engine(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
-    look_over(path)?;
-    let open = || {
-        let database = database(path)?;
-        let keyspaces = keyspaces(&database)?;
-        Ok((database, keyspaces))
-    };
-    let panicked = |_| StoreError::corrupt("the storage engine cannot read its files");
-    catch_unwind(AssertUnwindSafe(open)).map_err(panicked)?
-}
-
-fn database(path: &Path) -> Result<Database, StoreError> {
-    // Hashes are what no compression shortens.
-    let builder = Database::builder(path)
-        .manual_journal_persist(true)
-        .journal_compression(CompressionType::None)
-        .max_journaling_size(MAX_JOURNAL_BYTES);
-    Ok(builder.open()?)
-}
-
-fn keyspaces(database: &Database) -> Result<[Keyspace; 3], StoreError> {
-    let plain = || {
-        KeyspaceCreateOptions::default()
-            .manual_journal_persist(true)
-            .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
-    };
-    // The index is read in long runs.
-    let runs = || plain().data_block_size_policy(BlockSizePolicy::all(16 * 1024));
-    Ok([database.keyspace("index", runs)?, database.keyspace("heights", plain)?, database.keyspace("marks", plain)?])
-}
-
-fn commit(state: &mut State, batch: OwnedWriteBatch) -> Result<(), StoreError> {
-    // A batch that failed may still have reached the engine's memory, so the handle cannot say what it holds.
-    batch.commit().inspect_err(|_| state.failed = true)?;
-    Ok(())
-}
-
-fn gap(height: u32) -> StoreError {
-    StoreError::corrupt(format!("height {height} is missing"))
-}
-
-fn damaged(height: u32) -> StoreError {
-    StoreError::corrupt(format!("the block at height {height} is not the one that was written"))
+/// Tries whether the disk takes as much as opening may write.
+fn find_room(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("room");
+    let tried = File::create(&path).and_then(|mut file| {
+        file.write_all(&vec![1; ROOM])?;
+        file.sync_all()
+    });
+    let removed = fs::remove_file(&path);
+    tried?;
+    Ok(removed?)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! leaves every block in place that any earlier state of the index names.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use savanna_wire::Block;
 use xxhash_rust::xxh3::xxh3_64;
@@ -81,22 +81,29 @@ impl Bodies {
     }
 }
 
-/// The same file, open for reading.
+/// The same file, open for reading: several readers at once, none of whom moves another's position.
 #[derive(Debug)]
-pub(crate) struct BodyReader(Mutex<File>);
+pub(crate) struct BodyReader(File);
 
 impl BodyReader {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Mutex::new(File::open(path)?)))
+        Ok(Self(File::open(path)?))
     }
 
     /// Reads up to `length` bytes: fewer where the file ends. No memory is taken for what is not there.
     pub(crate) fn read(&self, start: u64, length: u32) -> io::Result<Vec<u8>> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(start))?;
-        let there = file.metadata()?.len().saturating_sub(start).min(u64::from(length));
-        let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or(0));
-        (&mut *file).take(there).read_to_end(&mut bytes)?;
+        let there = self.0.metadata()?.len().saturating_sub(start).min(u64::from(length));
+        let mut bytes = vec![0; usize::try_from(there).unwrap_or(0)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.0.read_at(&mut bytes[filled..], start + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
         Ok(bytes)
     }
 }

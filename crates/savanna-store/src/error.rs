@@ -8,8 +8,8 @@ use thiserror::Error;
 
 /// An operation on a store that failed.
 ///
-/// After [`StoreError::Io`], [`StoreError::Engine`] or [`StoreError::Failed`] the handle takes no more writes: its owner drops it
-/// and opens the store again.
+/// When a write has ended with [`StoreError::Io`], [`StoreError::Engine`] or [`StoreError::Failed`], no more are taken until the
+/// store is opened again.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -24,7 +24,7 @@ pub enum StoreError {
         found: Network,
     },
     /// The directory was written by a version of this software whose format is another.
-    #[error("{} has store format {found}, this program reads format {expected}", dir.display())]
+    #[error("{} has store format {found}, this program reads format {expected}{}", dir.display(), newer(*found, *expected))]
     Format {
         /// The directory.
         dir: PathBuf,
@@ -36,6 +36,12 @@ pub enum StoreError {
     /// The directory holds something that is no block store.
     #[error("{} is not empty and is no block store", dir.display())]
     Foreign {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory holds nothing, or does not exist.
+    #[error("there is no block store in {}", dir.display())]
+    Missing {
         /// The directory.
         dir: PathBuf,
     },
@@ -71,12 +77,24 @@ pub enum StoreError {
     /// An earlier write failed, and this handle takes no more.
     #[error("an earlier write failed: the store has to be opened again")]
     Failed,
+    /// The store keeps no index of transactions.
+    #[error("the store keeps no index of transactions")]
+    NoTransactionIndex,
 }
 
 impl StoreError {
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
     }
+
+    /// Returns whether a write that ended so may have left half of it behind.
+    pub(crate) const fn ends_writing(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Engine(_) | Self::Failed)
+    }
+}
+
+const fn newer(found: u32, expected: u32) -> &'static str {
+    if found > expected { ": a newer version of it wrote there" } else { "" }
 }
 
 impl From<io::Error> for StoreError {

@@ -18,6 +18,8 @@ mod blocks;
 #[cfg(feature = "blocks")]
 mod bodies;
 #[cfg(feature = "blocks")]
+mod engine;
+#[cfg(feature = "blocks")]
 mod error;
 #[cfg(feature = "blocks")]
 mod marker;
@@ -26,13 +28,23 @@ mod peers;
 #[cfg(feature = "blocks")]
 mod record;
 #[cfg(feature = "blocks")]
+mod reorganisation;
+#[cfg(feature = "blocks")]
 mod rot;
+#[cfg(feature = "blocks")]
+mod transactions;
+#[cfg(feature = "blocks")]
+mod writer;
 
 #[cfg(feature = "blocks")]
-pub use blocks::{BlockStore, Tip};
+pub use blocks::{BlockStore, Options, Tip};
 #[cfg(feature = "blocks")]
 pub use error::StoreError;
 #[cfg(feature = "peers")]
 pub use peers::{Opened, PeerStore, PeerStoreError, SetAside};
 #[cfg(feature = "blocks")]
 pub use record::IndexEntry;
+#[cfg(feature = "blocks")]
+pub use reorganisation::Reorganisation;
+#[cfg(feature = "blocks")]
+pub use transactions::{Indexed, TransactionPlace};

@@ -43,8 +43,27 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads whose directory it is, and touches nothing.
+pub(crate) fn network_of(dir: &Path) -> Result<Network, StoreError> {
+    let missing = || StoreError::Missing { dir: dir.to_owned() };
+    match marked(dir) {
+        Ok(network) => network.ok_or_else(missing),
+        Err(StoreError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns whether the directory is marked; a directory that is somebody else's is an error.
 fn inspect(dir: &Path, network: Network) -> Result<bool, StoreError> {
+    match marked(dir)? {
+        None => Ok(false),
+        Some(found) if found == network => Ok(true),
+        Some(found) => Err(StoreError::Network { dir: dir.to_owned(), expected: network, found }),
+    }
+}
+
+/// Reads the marker; none if the directory is empty.
+fn marked(dir: &Path) -> Result<Option<Network>, StoreError> {
     let foreign = || StoreError::Foreign { dir: dir.to_owned() };
     let text = match fs::read(dir.join(MARKER)) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| foreign())?,
@@ -55,7 +74,7 @@ fn inspect(dir: &Path, network: Network) -> Result<bool, StoreError> {
                     return Err(foreign());
                 }
             }
-            return Ok(false);
+            return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
@@ -63,11 +82,7 @@ fn inspect(dir: &Path, network: Network) -> Result<bool, StoreError> {
     if format != FORMAT {
         return Err(StoreError::Format { dir: dir.to_owned(), expected: FORMAT, found: format });
     }
-    let found = found.and_then(|name| name.parse().ok()).ok_or_else(foreign)?;
-    if found != network {
-        return Err(StoreError::Network { dir: dir.to_owned(), expected: network, found });
-    }
-    Ok(true)
+    found.and_then(|name| name.parse().ok()).map(Some).ok_or_else(foreign)
 }
 
 /// Reads the format and, where the format has it, the network's name.

@@ -87,6 +87,14 @@ pub(crate) fn height_of(key: &[u8]) -> Result<u32, StoreError> {
     }
 }
 
+/// Reads a number of eight bytes, the most significant first.
+pub(crate) fn number_of(bytes: &[u8]) -> Result<u64, StoreError> {
+    match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+        Err(_) => Err(StoreError::corrupt(format!("a number has {} bytes", bytes.len()))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

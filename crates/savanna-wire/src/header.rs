@@ -165,6 +165,15 @@ impl Block {
         Self::from_payload(Payload::Shared(bytes), checksum, None)
     }
 
+    /// Makes a block of bytes whose hash and frame checksum are already known, so that nothing is hashed: for bytes that the
+    /// caller wrote down together with both, and knows to be the same.
+    ///
+    /// # Errors
+    /// [`DecodeError`] as for [`Block::new`].
+    pub fn with_hashes(bytes: Bytes, hash: BlockHash, checksum: Checksum) -> Result<Self, DecodeError> {
+        Self::from_payload(Payload::Shared(bytes), checksum, Some(hash))
+    }
+
     pub(crate) fn from_payload(
         payload: Payload<'_>,
         checksum: Checksum,

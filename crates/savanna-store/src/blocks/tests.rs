@@ -8,6 +8,8 @@ use savanna_sim::regtest::{chain, extend, genesis};
 use savanna_wire::Checksum;
 
 use super::*;
+use crate::IndexEntry;
+use crate::engine::{BODIES, gap};
 
 fn open(dir: &Path) -> BlockStore {
     BlockStore::open(dir, Network::Regtest).unwrap()
@@ -166,9 +168,14 @@ fn write_store(dir: &Path, chain: &[Block]) {
     let store = open(dir);
     let half = chain.len() / 2;
     store.append(&chain[..half]).unwrap();
-    for keyspace in [&store.index, &store.heights, &store.marks] {
-        keyspace.rotate_memtable_and_wait().unwrap();
-    }
+    store
+        .with_engine(|engine| {
+            for keyspace in [&engine.index, &engine.heights, &engine.marks] {
+                keyspace.rotate_memtable_and_wait().unwrap();
+            }
+            Ok(())
+        })
+        .unwrap();
     store.append(&chain[half..]).unwrap();
     store.flush().unwrap();
 }
