@@ -2,24 +2,30 @@
 //!
 //! `layers` holds the floors: arrows between crates point down, the floors below the line reach no socket, clock or
 //! operating system randomness, and no source file grows out of sight. `budget` holds the number of crates that a user
-//! of the library compiles. Both read what cargo says about the workspace; neither changes anything.
+//! of the library compiles. Both read what cargo says about the workspace; neither changes anything. `checkpoints` makes the
+//! data of the public networks' checkpoints from the source of a published `zebra-chain`, or says whether it is of them.
 
 mod budget;
 mod cargo;
+mod checkpoints;
 mod floors;
 mod sources;
 
+use std::error::Error;
+use std::path::Path;
 use std::{env, process::ExitCode};
 
 use cargo::{ToolError, Tree, Workspace};
 
-const USAGE: &str = "usage: cargo run -p xtask -- (layers | budget)";
+const USAGE: &str = "usage: cargo run -p xtask -- (layers | budget | checkpoints [--check] ZEBRA_CHAIN_SOURCE_DIR)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["layers"] => layers(),
-        ["budget"] => budget(),
+    let outcome: Result<bool, Box<dyn Error>> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["layers"] => layers().map_err(Into::into),
+        ["budget"] => budget().map_err(Into::into),
+        ["checkpoints", "--check", source] => check_checkpoints(Path::new(source)),
+        ["checkpoints", source] if !source.starts_with('-') => write_checkpoints(Path::new(source)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -77,4 +83,24 @@ fn budget() -> Result<bool, ToolError> {
         within &= verdict.is_within();
     }
     Ok(within)
+}
+
+/// Makes the data of the checkpoints from the source of `zebra-chain`, and prints one line a file.
+fn write_checkpoints(source: &Path) -> Result<bool, Box<dyn Error>> {
+    for (path, bytes) in checkpoints::write(source, &Workspace::load()?.root)? {
+        println!("checkpoints: {} with {bytes} bytes", path.display());
+    }
+    Ok(true)
+}
+
+/// Says which data of the checkpoints is not what the source of `zebra-chain` makes.
+fn check_checkpoints(source: &Path) -> Result<bool, Box<dyn Error>> {
+    let stale = checkpoints::stale(source, &Workspace::load()?.root)?;
+    for path in &stale {
+        println!("checkpoints: {} is not of the published list", path.display());
+    }
+    if stale.is_empty() {
+        println!("checkpoints: the data is that of the published lists");
+    }
+    Ok(stale.is_empty())
 }

@@ -1,8 +1,8 @@
 //! What can be verified of the Zcash chain without consensus cryptography.
 //!
 //! This crate finds the boundaries of transactions and hashes their ids (ZIP-244, ZIP-229), recomputes merkle roots, checks
-//! the rules of a block's body that need lengths and hashes alone, checks proof of work, and keeps the tree of headers with
-//! its best tip. It decompresses no curve point and verifies no proof, signature or script: the authorizing data of v5 and
+//! the rules of a block's body that need lengths and hashes alone, checks proof of work and the targets and times that a
+//! header's ancestors demand, keeps the tree of headers with its best tip, and knows the published checkpoints. It decompresses no curve point and verifies no proof, signature or script: the authorizing data of v5 and
 //! later transactions is bound by nothing that is checked here.
 //!
 //! It holds no block, opens no file, and reads no clock. Everything is a function of its arguments, or a structure whose
@@ -26,13 +26,22 @@
 //! ```
 
 mod block;
+mod checkpoint;
+mod difficulty;
 mod header_chain;
+mod parameters;
 mod transaction;
 mod upgrade;
 mod work;
 
 pub use block::{BlockError, BodySummary, Transactions, check_body, merkle_root, transactions};
-pub use header_chain::{Ancestors, Entry, HeaderChain, HeaderError, Inserted, MAX_SIDE_HEADERS, Root};
+pub use checkpoint::{Checkpoints, CheckpointsError};
+pub use difficulty::{CONTEXT_LEN, Context, ContextError, MAX_AHEAD_OF_CLOCK};
+pub use header_chain::{
+    Ancestors, Entry, HeaderChain, HeaderError, Inserted, MAX_REJECTED, MAX_REORG_DEPTH, MAX_SIDE_HEADERS, Rejected,
+    Root, RunError,
+};
+pub use parameters::Parameters;
 pub use transaction::{
     PRE_V5_AUTH_DIGEST, TransactionError, TransactionVersion, TransactionView, parse, transaction_id,
 };

@@ -69,6 +69,15 @@ impl Target {
         exponent << 24 | mantissa
     }
 
+    /// Makes a target of a number that is not zero.
+    pub(crate) const fn new(target: U256) -> Self {
+        Self(target)
+    }
+
+    pub(crate) const fn value(self) -> U256 {
+        self.0
+    }
+
     /// Returns whether a block may have `hash`.
     #[must_use]
     pub fn allows(self, hash: BlockHash) -> bool {
@@ -172,6 +181,27 @@ impl ProofOfWork {
             Self::Equihash200_9 { limit } | Self::Unchecked { limit } => limit,
         }
     }
+
+    /// Checks a header's version, target, hash and Equihash solution. `hash` is the header's own.
+    ///
+    /// # Errors
+    /// [`WorkError`] names the first rule that is broken.
+    ///
+    /// # Security
+    /// As of [`check_work`].
+    pub fn check(self, header: &BlockHeader, hash: BlockHash) -> Result<(), WorkError> {
+        if header.version >> 31 != 0 || header.version < LEAST_VERSION {
+            return Err(WorkError::Version(header.version));
+        }
+        let target = Target::from_compact(header.bits)?;
+        if target > self.limit() {
+            return Err(WorkError::TooEasy);
+        }
+        match self {
+            Self::Unchecked { .. } => Ok(()),
+            Self::Equihash200_9 { .. } => check_equihash(header, hash, target),
+        }
+    }
 }
 
 /// A header that breaks a rule which needs nothing but the header.
@@ -200,27 +230,18 @@ pub enum WorkError {
 
 /// Checks a header's version, target, hash and Equihash solution. `hash` is the header's own.
 ///
-/// Whether the target is the one that the chain demands at that height is a question to its ancestors.
+/// Whether the target is the one that the chain demands at that height is a question to its ancestors, which a
+/// [`Context`](crate::Context) answers.
 ///
 /// # Errors
 /// [`WorkError`] names the first rule that is broken.
 ///
 /// # Security
 /// The rules come in the order of their cost: Equihash, some thousand times dearer than the rest, is verified only for a
-/// header whose hash already meets its target, so that a flood of worthless headers costs one SHA-256d each.
+/// header whose hash already meets its target, so that a flood of worthless headers costs one SHA-256d each. Targets are
+/// chosen by whoever sends the header, so the context has to be checked before.
 pub fn check_work(network: Network, header: &BlockHeader, hash: BlockHash) -> Result<(), WorkError> {
-    if header.version >> 31 != 0 || header.version < LEAST_VERSION {
-        return Err(WorkError::Version(header.version));
-    }
-    let rules = ProofOfWork::of(network);
-    let target = Target::from_compact(header.bits)?;
-    if target > rules.limit() {
-        return Err(WorkError::TooEasy);
-    }
-    match rules {
-        ProofOfWork::Unchecked { .. } => Ok(()),
-        ProofOfWork::Equihash200_9 { .. } => check_equihash(header, hash, target),
-    }
+    ProofOfWork::of(network).check(header, hash)
 }
 
 fn check_equihash(header: &BlockHeader, hash: BlockHash, target: Target) -> Result<(), WorkError> {

@@ -347,13 +347,14 @@ impl Headers {
         let headers = answer.headers.as_ref().map_err(|_| HeaderFault::Invalid)?;
         let mut is_new = false;
         for (header, hash) in headers {
-            match self.chain.insert(header, *hash) {
+            // As far as it goes without our clock.
+            match self.chain.insert(header, *hash, u64::MAX) {
                 Ok(Inserted::Known) => continue,
                 Ok(Inserted::Extended | Inserted::Forked) => {}
                 Ok(Inserted::NewBest { fork_height, .. }) => {
                     change.fork = Some(change.fork.map_or(fork_height, |fork| fork.min(fork_height)));
                 }
-                Err(HeaderError::LowWork) => return Err(HeaderFault::LowWork),
+                Err(HeaderError::LowWork | HeaderError::TooDeep { .. }) => return Err(HeaderFault::LowWork),
                 Err(_) => return Err(HeaderFault::Invalid),
             }
             is_new = true;

@@ -1,6 +1,8 @@
 //! The tree of headers: the best chain by work, the branches beside it, and the ways peers ask about it.
 
 mod ancestors;
+mod cut;
+mod judge;
 mod side;
 
 use std::collections::BTreeSet;
@@ -8,9 +10,12 @@ use std::collections::BTreeSet;
 use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR, Network};
 use thiserror::Error;
 
-use crate::{ProofOfWork, Target, TargetError, Work};
+use crate::{Context, ContextError, Parameters, ProofOfWork, Target, TargetError, Work};
 
 pub use ancestors::Ancestors;
+use cut::Refused;
+pub use cut::{MAX_REJECTED, MAX_REORG_DEPTH, Rejected};
+pub use judge::RunError;
 pub use side::MAX_SIDE_HEADERS;
 use side::{Side, SideHeaders};
 
@@ -96,6 +101,23 @@ pub enum HeaderError {
     /// Its height does not fit 32 bits.
     #[error("the parent is at the greatest height there is")]
     TooHigh,
+    /// Its ancestors, or our clock, do not allow it.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// It, or its parent, was rejected.
+    #[error("the block {hash} was found to be invalid")]
+    Rejected {
+        /// The hash of the one that was rejected.
+        hash: BlockHash,
+    },
+    /// It parts from the best chain where that can no longer be replaced.
+    #[error("the branch parts at height {fork_height}, {depth} below the tip, from what is settled")]
+    TooDeep {
+        /// The height of the last header that it shares with the best chain.
+        fork_height: u32,
+        /// How far below the tip that is.
+        depth: u32,
+    },
     /// The room beside the best chain is taken by branches with more work.
     #[error("the branch has less work than all of the {MAX_SIDE_HEADERS} headers kept beside the best chain")]
     LowWork,
@@ -106,53 +128,97 @@ pub enum HeaderError {
 /// The best chain takes about 60 bytes a header: an [`Entry`] by height, and an ordered index from the first bytes of its
 /// hash to its height.
 ///
+/// A following node keeps it flat by [`Self::prune`]. A tree on a root above the first block judges a header only where
+/// [`CONTEXT_LEN`](crate::CONTEXT_LEN) of its ancestors are known: whoever makes one puts as many on the root by [`Self::restore`].
+///
 /// # Security
-/// The tree believes what it is given: [`check_work`](crate::check_work) comes first. A peer that sends branches without
-/// end (low-work flooding) fills [`MAX_SIDE_HEADERS`] places and then only displaces what has less work than its own.
+/// [`Self::insert`] checks what the ancestors demand of a header, and not its proof: [`check_work`](crate::check_work) comes
+/// before, and before that, for a run of headers, the cheap [`Self::check`]. A peer that sends branches without end (low-work
+/// flooding) fills [`MAX_SIDE_HEADERS`] places and then only displaces what has less work than its own; from below what is
+/// settled ([`Self::settle`]) it fills none.
 #[derive(Debug, Clone)]
 pub struct HeaderChain {
+    parameters: Parameters,
     base: u32,
+    /// Up to and with this height nothing can be replaced.
+    settled: u32,
     best: Vec<Entry>,
     index: BTreeSet<([u8; 8], u32)>,
     /// The cumulative work at every [`MILESTONE`]th place of `best`.
     milestones: Vec<Work>,
     work: Work,
     side: SideHeaders,
+    refused: Refused,
+    /// The context of the header that was inserted last, to go on from.
+    warm: Option<(BlockHash, Context)>,
 }
 
 impl HeaderChain {
     /// Makes a tree of the first block of `network` alone.
     #[must_use]
     pub fn new(network: Network) -> Self {
-        Self::with_root(Root::genesis(network))
+        Self::with_root(Parameters::of(network), Root::genesis(network))
     }
 
     /// Makes a tree of `root` alone.
     #[must_use]
-    pub fn with_root(root: Root) -> Self {
+    pub fn with_root(parameters: Parameters, root: Root) -> Self {
         let mut chain = Self {
+            parameters,
             base: root.height,
+            settled: root.height,
             best: Vec::new(),
             index: BTreeSet::new(),
             milestones: Vec::new(),
             work: Work::ZERO,
             side: SideHeaders::default(),
+            refused: Refused::default(),
+            warm: None,
         };
         chain.push(root.entry, root.work);
         chain
     }
 
-    /// Adds a header, whose hash is `hash`, to its parent.
+    /// Adds a header, whose hash is `hash`, to its parent, if its ancestors and our clock, `now` in Unix seconds, allow it.
     ///
     /// # Errors
     /// [`HeaderError`] if it has no place; the tree is then as it was.
-    pub fn insert(&mut self, header: &BlockHeader, hash: BlockHash) -> Result<Inserted, HeaderError> {
+    pub fn insert(&mut self, header: &BlockHeader, hash: BlockHash, now: u64) -> Result<Inserted, HeaderError> {
         if self.contains(hash) {
             return Ok(Inserted::Known);
         }
-        let own = Target::from_compact(header.bits)?.work();
-        let entry = Entry { hash, time: header.time, bits: header.bits };
-        let previous = header.previous;
+        let (previous, time, bits) = (header.previous, header.time, header.bits);
+        self.admit(hash, previous)?;
+        let mut context = match self.warm.take() {
+            Some((of, context)) if of == previous => context,
+            Some(_) | None => self.context(previous)?,
+        };
+        let judged = context.check(time, bits, now).map_err(HeaderError::from);
+        let inserted = judged.and_then(|()| self.place(Entry { hash, time, bits }, previous));
+        let last = if inserted.is_ok() {
+            context.push(time, bits);
+            hash
+        } else {
+            previous
+        };
+        self.warm = Some((last, context));
+        inserted
+    }
+
+    /// Adds a header to its parent, `previous`, whose context was checked before: by a [`Context`], or by a checkpoint above.
+    ///
+    /// # Errors
+    /// [`HeaderError`] if it has no place; the tree is then as it was.
+    pub fn attach(&mut self, entry: Entry, previous: BlockHash) -> Result<Inserted, HeaderError> {
+        if self.contains(entry.hash) {
+            return Ok(Inserted::Known);
+        }
+        self.admit(entry.hash, previous)?;
+        self.place(entry, previous)
+    }
+
+    fn place(&mut self, entry: Entry, previous: BlockHash) -> Result<Inserted, HeaderError> {
+        let own = Target::from_compact(entry.bits)?.work();
         let (below, work) = self.place_of(previous).ok_or(HeaderError::Orphan { previous })?;
         let (height, work) = (below.checked_add(1).ok_or(HeaderError::TooHigh)?, work.plus(own));
         if previous == self.tip().1 {
@@ -161,7 +227,8 @@ impl HeaderChain {
         }
         let side = Side { entry, previous, height, work };
         if work > self.work {
-            return Ok(self.switch_to(side));
+            let (fork_height, disconnected) = self.switch_to(side);
+            return Ok(Inserted::NewBest { fork_height, disconnected });
         }
         if self.side.keep(side) { Ok(Inserted::Forked) } else { Err(HeaderError::LowWork) }
     }
@@ -184,10 +251,28 @@ impl HeaderChain {
         self.work
     }
 
+    /// Returns what the network demands of headers.
+    #[must_use]
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
     /// Returns the height of the root.
     #[must_use]
     pub const fn root_height(&self) -> u32 {
         self.base
+    }
+
+    /// Returns the root.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        Root { height: self.base, entry: self.best[0], work: self.milestones[0] }
+    }
+
+    /// Returns the height up to and with which nothing can be replaced.
+    #[must_use]
+    pub const fn settled_height(&self) -> u32 {
+        self.settled
     }
 
     /// Returns how many headers are kept beside the best chain.
@@ -306,8 +391,9 @@ impl HeaderChain {
         }
     }
 
-    /// Puts `tip`, which is not in the tree, and its branch in the place of the part of the best chain above their fork.
-    fn switch_to(&mut self, tip: Side) -> Inserted {
+    /// Puts `tip`, which is not in the tree, and its branch in the place of the part of the best chain above their fork. Returns
+    /// the height of the fork and how many headers above it left the best chain.
+    fn switch_to(&mut self, tip: Side) -> (u32, u32) {
         let mut previous = tip.previous;
         let mut branch = vec![tip];
         while let Some(side) = self.side.take(previous) {
@@ -319,25 +405,32 @@ impl HeaderChain {
         for side in branch.into_iter().rev() {
             self.push(side.entry, side.work);
         }
-        self.side.settle();
-        Inserted::NewBest { fork_height, disconnected }
+        self.side.recount();
+        (fork_height, disconnected)
     }
 
     /// Moves the best chain's headers above `fork_height` to the side, and returns their number.
     fn disconnect_above(&mut self, fork_height: u32) -> u32 {
-        let keep = (fork_height - self.base) as usize + 1;
-        let (mut work, mut previous) = (self.work_at(fork_height), self.best[keep - 1].hash);
-        let gone = self.best.split_off(keep);
-        self.milestones.truncate(keep.div_ceil(MILESTONE));
-        let mut height = fork_height;
-        for entry in gone {
+        let (mut work, mut height) = (self.work_at(fork_height), fork_height);
+        let mut previous = self.best[(fork_height - self.base) as usize].hash;
+        for entry in self.cut_above(fork_height) {
             height += 1;
             work = work.plus(entry.work());
-            self.index.remove(&(prefix(entry.hash), height));
             self.side.put(Side { entry, previous, height, work });
             previous = entry.hash;
         }
         height - fork_height
+    }
+
+    /// Takes the best chain's headers above `height` out of the tree; the work is left to whoever goes on.
+    fn cut_above(&mut self, height: u32) -> Vec<Entry> {
+        let keep = (height - self.base) as usize + 1;
+        let gone = self.best.split_off(keep);
+        self.milestones.truncate(keep.div_ceil(MILESTONE));
+        for (height, entry) in (height + 1..=u32::MAX).zip(&gone) {
+            self.index.remove(&(prefix(entry.hash), height));
+        }
+        gone
     }
 }
 
@@ -372,7 +465,8 @@ mod tests {
                 header.time = number;
                 header.commitment[0] = branch;
                 let hash = header.hash();
-                chain.insert(&header, hash).unwrap();
+                let entry = Entry { hash, time: header.time, bits: header.bits };
+                chain.attach(entry, header.previous).unwrap();
                 header.previous = hash;
             }
             assert_eq!((chain.tip().0, chain.index.len()), (length, chain.best.len()));

@@ -71,7 +71,7 @@ impl SideHeaders {
         self.len() <= MAX_SIDE_HEADERS || self.evict() != Some(side.entry.hash)
     }
 
-    /// Adds a header without counting it as anyone's child, for which [`Self::settle`] has to follow; returns
+    /// Adds a header without counting it as anyone's child, for which [`Self::recount`] has to follow; returns
     /// its place among the leaves.
     pub(super) fn put(&mut self, side: Side) -> Rank {
         let kept = Kept { side, arrival: self.arrivals, children: 0 };
@@ -81,13 +81,13 @@ impl SideHeaders {
         rank
     }
 
-    /// Takes a header out without counting: [`Self::settle`] has to follow.
+    /// Takes a header out without counting: [`Self::recount`] has to follow.
     pub(super) fn take(&mut self, hash: BlockHash) -> Option<Side> {
         self.headers.remove(&hash).map(|kept| kept.side)
     }
 
     /// Counts children and leaves anew, and keeps the bound.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn recount(&mut self) {
         let parents: Vec<BlockHash> = self.headers.values().map(|kept| kept.side.previous).collect();
         self.headers.values_mut().for_each(|kept| kept.children = 0);
         for parent in parents {
@@ -98,6 +98,30 @@ impl SideHeaders {
         self.leaves = self.headers.values().filter(|kept| kept.children == 0).map(Kept::rank).collect();
         while self.len() > MAX_SIDE_HEADERS {
             self.evict();
+        }
+    }
+
+    /// Returns the header with the most work, of equals the oldest.
+    pub(super) fn best(&self) -> Option<&Side> {
+        let work = self.leaves.last()?.work;
+        let first = Rank { work, arrival: 0, hash: BlockHash::ZERO };
+        self.leaves.range(first..).next().and_then(|rank| self.get(rank.hash))
+    }
+
+    /// Forgets the headers of which `is_gone` says so, and all that stand on them.
+    pub(super) fn remove(&mut self, is_gone: impl Fn(&Side) -> bool) {
+        let mut upwards: Vec<(u32, BlockHash)> =
+            self.headers.values().map(|kept| (kept.side.height, kept.side.entry.hash)).collect();
+        upwards.sort_unstable();
+        let mut gone = BTreeSet::new();
+        for (_, hash) in upwards {
+            if self.get(hash).is_some_and(|side| gone.contains(&side.previous) || is_gone(side)) {
+                gone.insert(hash);
+            }
+        }
+        if !gone.is_empty() {
+            self.headers.retain(|hash, _| !gone.contains(hash));
+            self.recount();
         }
     }
 

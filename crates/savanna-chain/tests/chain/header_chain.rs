@@ -2,27 +2,17 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use savanna_chain::{Entry, HeaderChain, HeaderError, Inserted, MAX_SIDE_HEADERS, Root, Target, Work};
-use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR, MerkleRoot, Network, Solution};
+use savanna_chain::{Entry, HeaderChain, HeaderError, Inserted, MAX_SIDE_HEADERS, Parameters, Root, Target, Work};
+use savanna_wire::{BlockHash, MAX_LOCATOR, Network};
 
 use crate::{Random, real_blocks, runner};
+
+/// Our clock, in 2026.
+const NOW: u64 = 1_790_000_000;
 
 const EASY: u32 = 0x200f_0f0f;
 /// A target a sixteenth of the easy one.
 const HARD: u32 = 0x2000_f0f0;
-
-fn header(previous: BlockHash, bits: u32, time: u32) -> BlockHeader {
-    BlockHeader {
-        version: 4,
-        previous,
-        merkle_root: MerkleRoot([0; 32]),
-        commitment: [0; 32],
-        time,
-        bits,
-        nonce: [0; 32],
-        solution: Solution::new(vec![0; Solution::REGTEST_LEN]).unwrap(),
-    }
-}
 
 /// A name that depends on a number alone; numbers that differ by 1000 share their first bytes.
 fn name(number: u32) -> BlockHash {
@@ -33,7 +23,7 @@ fn name(number: u32) -> BlockHash {
 }
 
 fn insert(chain: &mut HeaderChain, number: u32, previous: BlockHash, bits: u32) -> Result<Inserted, HeaderError> {
-    chain.insert(&header(previous, bits, number), name(number))
+    chain.attach(Entry { hash: name(number), time: number, bits }, previous)
 }
 
 /// Adds `count` headers, numbered from `first`, one on another on top of `previous`; returns the last result.
@@ -79,7 +69,8 @@ fn any_tree_has_the_best_chain_that_a_plain_search_finds() {
     runner(300)
         .run(&steps, |steps| {
             let root = Root::genesis(Network::Regtest);
-            let (mut chain, mut plain) = (HeaderChain::with_root(root), Plain::new(root));
+            let (mut chain, mut plain) =
+                (HeaderChain::with_root(Parameters::of(Network::Regtest), root), Plain::new(root));
             for (number, (any_parent, kind, hard)) in (0..).zip(steps) {
                 let parent = if kind < 3 { any_parent.index(plain.nodes.len()) } else { plain.best };
                 let bits = if hard { HARD } else { EASY };
@@ -132,7 +123,7 @@ fn real_headers_link_up_from_the_known_genesis() {
     for network in [Network::Mainnet, Network::Testnet] {
         let mut chain = HeaderChain::new(network);
         for (_, height, block) in real_blocks().filter(|&(of, height, _)| of == network && height <= 10) {
-            let inserted = chain.insert(block.header(), block.hash()).unwrap();
+            let inserted = chain.insert(block.header(), block.hash(), NOW).unwrap();
             assert_eq!(inserted, if height == 0 { Inserted::Known } else { Inserted::Extended });
             let Entry { hash, time, bits } = chain.entry_at(height).unwrap();
             assert_eq!(
@@ -144,7 +135,7 @@ fn real_headers_link_up_from_the_known_genesis() {
         assert_eq!(chain.tip().0, 10);
         let (_, _, far) = real_blocks().find(|&(of, height, _)| of == network && height > 100).unwrap();
         let previous = far.header().previous;
-        assert_eq!(chain.insert(far.header(), far.hash()), Err(HeaderError::Orphan { previous }));
+        assert_eq!(chain.insert(far.header(), far.hash(), NOW), Err(HeaderError::Orphan { previous }));
     }
 }
 
@@ -219,7 +210,7 @@ fn a_locator_finds_the_fork_from_any_distance() {
 #[test]
 fn the_longest_chain_imaginable_still_has_a_legal_locator() {
     let root = Root { height: u32::MAX - 5, ..Root::genesis(Network::Regtest) };
-    let mut chain = HeaderChain::with_root(root);
+    let mut chain = HeaderChain::with_root(Parameters::of(Network::Regtest), root);
     extend(&mut chain, 0, 5, root.entry.hash, EASY);
     assert_eq!(chain.tip().0, u32::MAX);
     for previous in [name(4), name(3)] {
@@ -252,7 +243,7 @@ fn hashes_after_run_to_the_stop_the_limit_or_the_tip() {
 fn a_chain_on_a_later_root_knows_nothing_below_it() {
     let entry = Entry { hash: name(0), time: 7, bits: EASY };
     let root = Root { height: 1_000, entry, work: Work::from_le_bytes([3; 32]) };
-    let mut chain = HeaderChain::with_root(root);
+    let mut chain = HeaderChain::with_root(Parameters::of(Network::Regtest), root);
     extend(&mut chain, 1, 300, name(0), EASY);
     extend(&mut chain, 500, 290, name(5), EASY);
     assert_eq!((chain.root_height(), chain.tip()), (1_000, (1_300, name(300))));
@@ -296,7 +287,7 @@ fn adversary_13_times_at_the_extremes_are_kept_and_not_believed() {
     let mut chain = HeaderChain::new(Network::Mainnet);
     for (number, time) in [(0, 0), (1, u32::MAX), (2, 1 << 31)] {
         let previous = chain.tip().1;
-        assert_eq!(chain.insert(&header(previous, EASY, time), name(number)), Ok(Inserted::Extended));
+        assert_eq!(chain.attach(Entry { hash: name(number), time, bits: EASY }, previous), Ok(Inserted::Extended));
         assert_eq!(chain.entry_at(number + 1).unwrap().time, time);
     }
 }

@@ -305,7 +305,7 @@ fn locators_go_down_and_hold_what_each_peer_sent_last() {
     let all = chain(3000, 0);
     let mut headers = Headers::new(HeaderChain::new(Network::Regtest), None);
     for block in &all[1..] {
-        headers.chain.insert(block.header(), block.hash()).unwrap();
+        headers.chain.insert(block.header(), block.hash(), u64::MAX).unwrap();
     }
     for peer in 0..100_u32 {
         let end = all[usize::try_from(peer * 29).unwrap()].hash();
