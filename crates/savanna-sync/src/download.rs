@@ -223,6 +223,31 @@ impl Download {
         }
     }
 
+    /// Forgets every block, handed over or not, and begins anew right above `height`.
+    pub fn restart(&mut self, height: u32) {
+        self.window.restart(height.saturating_add(1));
+        self.invalid = None;
+        self.actions.extend(std::mem::take(&mut self.asks).into_keys().map(Action::Cancel));
+    }
+
+    /// Returns the height of the lowest block that is neither here nor handed over.
+    #[must_use]
+    pub fn frontier(&self) -> u32 {
+        self.window.frontier()
+    }
+
+    /// Returns whether nothing is under way, and nothing waits to be asked for again.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.asks.is_empty() && self.window.wakes_at().is_none()
+    }
+
+    /// Returns the height of the lowest missing block, and for how long the network has told that it lacks it.
+    #[must_use]
+    pub fn lacking(&self) -> Option<(u32, Duration)> {
+        self.window.lowest_lack().map(|(height, _, long)| (height, long))
+    }
+
     /// Takes out the next blocks in order, up to about `bytes` of them; they count as unstored until
     /// [`Self::handle_stored`].
     pub fn take_run(&mut self, bytes: usize) -> Vec<Block> {

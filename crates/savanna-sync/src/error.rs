@@ -48,6 +48,9 @@ pub enum SyncError {
         /// The rule.
         error: BlockError,
     },
+    /// What peers have above is from the future by our clock.
+    #[error("several peers have blocks from the future: is this computer's clock late?")]
+    Clock,
     /// The archive failed.
     #[error("the blocks cannot be kept: {0}")]
     Store(#[from] StoreError),

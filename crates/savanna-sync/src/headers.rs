@@ -3,20 +3,32 @@
 //! One peer at a time is asked until it has nothing more, and the one that told most lately first. Then several are asked the
 //! same, so that a chain is fetched once and yet compared with what others have. The chain with the most work wins.
 //!
+//! Once nobody has more, what a peer announces is asked for at once, of that peer; and several are asked anew when the caller says
+//! so, since announcements may be missed.
+//!
 //! Checks do not hold up questions: as soon as headers come, what follows them is asked for, and taken once they are checked.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use savanna_chain::{HeaderChain, HeaderError, Inserted};
+use savanna_chain::{HeaderChain, Rejected};
 use savanna_net::PeerId;
-use savanna_wire::{BlockHash, BlockHeader, MAX_HEADERS, MAX_LOCATOR};
+use savanna_wire::{BlockHash, BlockHeader, MAX_HEADERS};
 
 use crate::verify::HeadersError;
 
+mod deferred;
+mod locator;
+mod rounds;
+mod told;
+mod tree;
+
 #[cfg(test)]
 mod tests;
+
+use deferred::Deferred;
+use told::Told;
+use tree::End;
 
 /// How many peers are asked at once whether they have more than is known.
 const MAX_PROBES: usize = 8;
@@ -26,21 +38,6 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How many answers may wait to be checked before nothing more is asked for.
 const MAX_UNCHECKED: usize = 4;
-
-/// How many rounds of questions may bring nothing new before what is known counts as all.
-const MAX_IDLE_ROUNDS: u32 = 8;
-
-/// Of how many peers is kept how far their chains are known; beyond them the oldest connection is forgotten.
-const MAX_KNOWN_ENDS: usize = 48;
-
-/// How far below our tip a peer's chain may part from ours, if it has less work, before the peer is of no use to us.
-///
-/// Nodes of this network do not follow reorganisations deeper than this.
-const MAX_FORK_DEPTH: u32 = 100;
-
-/// How long to wait after a question that nobody answered; it doubles with each, so many times.
-const FIRST_REST: Duration = Duration::from_millis(100);
-const MAX_DOUBLINGS: u32 = 5;
 
 /// How long questions may stay without any answer before the chain is given up.
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
@@ -135,6 +132,8 @@ enum Stage {
     Climb,
     /// Several are asked whether they have more.
     Survey,
+    /// One peer is asked for what it told of.
+    Told,
 }
 
 /// The headers of a chain, gathered from several peers.
@@ -165,13 +164,32 @@ pub struct Headers {
     silent_since: Option<Duration>,
     refused: bool,
     accepted: bool,
+    told: Told,
+    /// Whether the end was believed before.
+    has_ended: bool,
+    /// Whether several were asked since something new came, and had no more.
+    is_agreed: bool,
+    /// Whether a survey has to be begun anew.
+    is_cut_short: bool,
+    /// Who has headers from the future, of those asked since the last survey began.
+    early: BTreeSet<PeerId>,
+    is_clock_doubted: bool,
+    /// Whose chains leave ours deeper than any is followed, of those asked since the last survey began.
+    deep: BTreeSet<PeerId>,
+    is_deep: bool,
+    /// Who has a header that was rejected, of those asked since the last survey began.
+    spurned: BTreeSet<PeerId>,
+    is_spurned: bool,
+    deferred: Deferred,
+    /// Hashes below the tree's root, with their heights, the lowest last.
+    anchors: Vec<(u32, BlockHash)>,
     actions: VecDeque<HeaderAction>,
 }
 
 impl Headers {
     /// Begins with what is known of the chain; nothing is asked for beyond `until`.
     #[must_use]
-    pub const fn new(chain: HeaderChain, until: Option<u32>) -> Self {
+    pub fn new(chain: HeaderChain, until: Option<u32>) -> Self {
         Self {
             chain,
             until,
@@ -187,6 +205,18 @@ impl Headers {
             silent_since: None,
             refused: false,
             accepted: false,
+            told: Told::default(),
+            has_ended: false,
+            is_agreed: false,
+            is_cut_short: false,
+            early: BTreeSet::new(),
+            is_clock_doubted: false,
+            deep: BTreeSet::new(),
+            is_deep: false,
+            spurned: BTreeSet::new(),
+            is_spurned: false,
+            deferred: Deferred::default(),
+            anchors: Vec::new(),
             actions: VecDeque::new(),
         }
     }
@@ -201,6 +231,30 @@ impl Headers {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Returns whether several peers, as far as there are several, had no more when they were asked since something new came.
+    #[must_use]
+    pub const fn is_agreed(&self) -> bool {
+        self.is_agreed
+    }
+
+    /// Returns whether several peers, as far as there are several, have headers from the future by our clock.
+    #[must_use]
+    pub const fn is_clock_doubted(&self) -> bool {
+        self.is_clock_doubted
+    }
+
+    /// Returns whether several peers have chains that leave ours deeper than [`MAX_REORG_DEPTH`](savanna_chain::MAX_REORG_DEPTH).
+    #[must_use]
+    pub const fn is_deep(&self) -> bool {
+        self.is_deep
+    }
+
+    /// Returns whether all who were asked last follow a block that was rejected or set aside.
+    #[must_use]
+    pub const fn is_spurned(&self) -> bool {
+        self.is_spurned
     }
 
     /// Returns whether all headers that came so far were refused.
@@ -223,7 +277,7 @@ impl Headers {
         }
         self.unchecked += 1;
         (self.ahead, self.state) = (None, State::Checking);
-        if let (Stage::Climb, &[Heard { peer, count, last: Some(last) }]) = (self.stage, heard)
+        if let (Stage::Climb | Stage::Told, &[Heard { peer, count, last: Some(last) }]) = (self.stage, heard)
             && count >= MAX_HEADERS
             && self.unchecked <= MAX_UNCHECKED
             && !self.is_enough_with(self.unchecked * MAX_HEADERS)
@@ -233,8 +287,8 @@ impl Headers {
         true
     }
 
-    /// Takes the answers to a question, checked.
-    pub fn handle_answers(&mut self, answers: &[Answer], now: Duration) -> Change {
+    /// Takes the answers to a question, checked, when our clock says `unix`, in Unix seconds.
+    pub fn handle_answers(&mut self, answers: &[Answer], now: Duration, unix: u64) -> Change {
         let mut change = Change::default();
         if self.unchecked == 0 && !matches!(self.state, State::Asked(_)) {
             return change;
@@ -243,7 +297,7 @@ impl Headers {
         let mut ends = Vec::new();
         for answer in answers {
             let peer = answer.peer;
-            match self.take(answer, &mut change) {
+            match self.take(answer, unix, &mut change) {
                 Ok(end) => ends.push(end),
                 Err(fault) => {
                     self.refused |= fault == HeaderFault::Invalid;
@@ -255,6 +309,7 @@ impl Headers {
         if !ends.is_empty() {
             (self.accepted, self.failures, self.silent_since) = (true, 0, None);
         }
+        self.is_agreed &= change.new == 0;
         if self.is_followed(answers, &ends) {
             self.idle_rounds = 0;
             return change;
@@ -262,6 +317,7 @@ impl Headers {
         change.moot = std::mem::take(&mut self.unchecked) > 0;
         self.ahead = None;
         if ends.is_empty() {
+            self.is_deep |= !self.deep.is_empty();
             self.rest(now);
         } else {
             self.go_on(&ends, change.new > 0, now);
@@ -288,8 +344,36 @@ impl Headers {
         }
     }
 
-    /// Asks fewer peers where several do not answer together.
+    /// Takes an announcement: a peer has a block. If it is unknown, that peer is asked for it, now or when there is leisure.
+    ///
+    /// # Security
+    /// Each peer waits once, so that a flood of announcements displaces only its own; and one that has not what it announced is not
+    /// listened to for a while, which grows.
+    pub fn handle_announced(&mut self, peer: PeerId, hash: BlockHash, now: Duration) {
+        if !self.chain.contains(hash) {
+            self.told.announce(peer, hash, now);
+        }
+    }
+
+    /// Takes the news of a peer, who is asked what it has, now or when there is leisure.
+    pub fn handle_joined(&mut self, peer: PeerId, now: Duration) {
+        self.told.join(peer);
+        self.wake(now);
+    }
+
+    /// Ends a rest: somebody is there who was not when it began.
+    pub fn wake(&mut self, now: Duration) {
+        if let State::Waiting(at) = self.state {
+            self.state = State::Waiting(at.min(now));
+        }
+    }
+
+    /// Asks fewer peers where several do not answer together, and lets in again what was set aside.
     pub fn handle_timeout(&mut self, now: Duration) {
+        for hash in self.deferred.wake(now) {
+            self.chain.readmit(hash);
+            self.is_agreed = false;
+        }
         if self.survey_ends().is_some_and(|at| at <= now) {
             // Whoever is silent comes last when fewer are chosen.
             self.probes = self.probes.div_ceil(2);
@@ -300,9 +384,40 @@ impl Headers {
     /// Asks anew whether anybody has more.
     pub fn ask_again(&mut self, now: Duration) {
         self.ends.clear();
+        self.early.clear();
+        self.deep.clear();
+        self.spurned.clear();
         self.idle_rounds = 0;
         self.probes = MAX_PROBES.min(self.probes * 2);
         (self.stage, self.state) = (Stage::Survey, State::Waiting(now));
+    }
+
+    /// Leaves the branch of a block that turned out to be invalid, for good, and returns the height of the fork if the best chain
+    /// is another one by that.
+    pub fn reject(&mut self, hash: BlockHash) -> Option<u32> {
+        let rejected = self.chain.reject(hash);
+        self.is_agreed = false;
+        let chain = &self.chain;
+        self.ends.retain(|_, (_, hash)| chain.contains(*hash));
+        match rejected {
+            Ok(Rejected::NewBest { fork_height, .. }) => Some(fork_height),
+            Ok(Rejected::Unchanged) | Err(_) => None,
+        }
+    }
+
+    /// Leaves the branch of a block that nobody delivers, for a while that grows, and returns the height of the fork if the best
+    /// chain is another one by that.
+    ///
+    /// # Security
+    /// Whoever keeps a block to himself whose header he tells (withholding) would otherwise hold us where it hangs.
+    pub fn set_aside(&mut self, hash: BlockHash, now: Duration) -> Option<u32> {
+        self.deferred.add(hash, now);
+        self.reject(hash)
+    }
+
+    /// Ends the history of the chain at a height: no branch that parts below is followed.
+    pub fn settle(&mut self, height: u32) {
+        self.chain.settle(height);
     }
 
     /// Returns the next thing to be done.
@@ -310,13 +425,14 @@ impl Headers {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
+        self.turn_to_told(now);
         let State::Waiting(at) = self.state else { return None };
         if at > now {
             return None;
         }
         self.state = State::Asked(now);
         let whom = match self.stage {
-            Stage::Climb => self.leader.map_or(Whom::Anybody, Whom::First),
+            Stage::Climb | Stage::Told => self.leader.map_or(Whom::Anybody, Whom::First),
             Stage::Survey => Whom::Several(self.probes),
         };
         Some(HeaderAction::Ask { whom, locator: self.locator() })
@@ -326,89 +442,15 @@ impl Headers {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let waiting = if let State::Waiting(at) = self.state { Some(at) } else { None };
-        waiting.or_else(|| self.survey_ends())
-    }
-
-    fn rest(&mut self, now: Duration) {
-        self.state = State::Waiting(now + FIRST_REST * (1 << self.failures.min(MAX_DOUBLINGS)));
-        self.failures += 1;
+        let deadlines = [waiting.or_else(|| self.survey_ends()), self.deferred.wakes_at()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn survey_ends(&self) -> Option<Duration> {
         match (self.state, self.stage) {
             (State::Asked(since), Stage::Survey) if self.probes > 1 => Some(since + ANSWERS_WITHIN),
-            (State::Asked(_) | State::Waiting(_) | State::Checking | State::Done, Stage::Survey | Stage::Climb) => None,
+            (State::Asked(_) | State::Waiting(_) | State::Checking | State::Done, _) => None,
         }
-    }
-
-    /// Puts a peer's headers into the tree.
-    fn take(&mut self, answer: &Answer, change: &mut Change) -> Result<End, HeaderFault> {
-        let peer = answer.peer;
-        let headers = answer.headers.as_ref().map_err(|_| HeaderFault::Invalid)?;
-        let mut is_new = false;
-        for (header, hash) in headers {
-            // As far as it goes without our clock.
-            match self.chain.insert(header, *hash, u64::MAX) {
-                Ok(Inserted::Known) => continue,
-                Ok(Inserted::Extended | Inserted::Forked) => {}
-                Ok(Inserted::NewBest { fork_height, .. }) => {
-                    change.fork = Some(change.fork.map_or(fork_height, |fork| fork.min(fork_height)));
-                }
-                Err(HeaderError::LowWork | HeaderError::TooDeep { .. }) => return Err(HeaderFault::LowWork),
-                Err(_) => return Err(HeaderFault::Invalid),
-            }
-            is_new = true;
-            change.new += 1;
-        }
-        let is_full = headers.len() >= MAX_HEADERS;
-        if let Some((_, hash)) = headers.last() {
-            self.note_end(peer, *hash, is_new)?;
-        }
-        if !is_full {
-            self.part_if_low(peer)?;
-        }
-        Ok(End { peer, hash: headers.last().map(|(_, hash)| *hash), is_full, is_new })
-    }
-
-    /// Remembers how far a peer's chain is known. It has to climb.
-    fn note_end(&mut self, peer: PeerId, hash: BlockHash, is_new: bool) -> Result<(), HeaderFault> {
-        let Some((height, _)) = self.chain.ancestors(hash).next() else { return Ok(()) };
-        let before = self.ends.insert(peer, (height, hash));
-        if self.ends.len() > MAX_KNOWN_ENDS {
-            self.ends.pop_first();
-        }
-        let is_loop = !is_new && before.is_some_and(|(before, _)| height <= before);
-        if is_loop { Err(HeaderFault::Looping) } else { Ok(()) }
-    }
-
-    /// Refuses a peer that has told all it has, if that is a branch of less work which parts from ours deep below the tip.
-    fn part_if_low(&self, peer: PeerId) -> Result<(), HeaderFault> {
-        let Some(&(_, last)) = self.ends.get(&peer) else { return Ok(()) };
-        if self.chain.height_of(last).is_some() {
-            return Ok(());
-        }
-        let fork = self.chain.ancestors(last).find(|(_, entry)| self.chain.height_of(entry.hash).is_some());
-        let (tip, _) = self.chain.tip();
-        let is_low = fork.is_none_or(|(height, _)| height + MAX_FORK_DEPTH < tip);
-        if is_low { Err(HeaderFault::LowWork) } else { Ok(()) }
-    }
-
-    /// Decides what to ask next.
-    fn go_on(&mut self, ends: &[End], is_new: bool, now: Duration) {
-        let (_, tip) = self.chain.tip();
-        let is_enough = self.is_enough_with(0);
-        let is_beside = |end: &End| end.hash.is_some_and(|hash| self.chain.height_of(hash).is_none());
-        let is_open = |end: &End| {
-            if is_enough { end.is_full && is_beside(end) } else { end.is_full || end.is_new }
-        };
-        let leader = ends.iter().find(|end| end.is_full && end.hash == Some(tip)).map(|end| end.peer);
-        let is_climbing = leader.is_some() && !is_enough;
-        let is_open = ends.iter().any(is_open);
-        self.idle_rounds = if is_new { 0 } else { self.idle_rounds + 1 };
-        let is_over = self.stage == Stage::Survey && (!is_open || self.idle_rounds > MAX_IDLE_ROUNDS);
-        self.leader = leader;
-        self.stage = if is_climbing { Stage::Climb } else { Stage::Survey };
-        self.state = if is_over { State::Done } else { State::Waiting(now) };
     }
 
     /// Returns whether the goal is reached with so many headers more.
@@ -416,46 +458,4 @@ impl Headers {
         let height = self.chain.tip().0.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
         self.until.is_some_and(|until| height >= until)
     }
-
-    /// Returns a locator by which each peer goes on from where its answers left off.
-    ///
-    /// A peer goes on from the first hash that it knows. So all that peers have sent last stands where its height belongs. And
-    /// where a peer's chain leaves ours between two hashes, the room that is left narrows the gap.
-    fn locator(&self) -> Vec<BlockHash> {
-        let (tip, _) = self.chain.tip();
-        let hashes = self.chain.locator().into_iter();
-        let mut points: Vec<(u32, BlockHash)> =
-            hashes.filter_map(|hash| Some((self.chain.height_of(hash)?, hash))).collect();
-        points.extend(self.ends.values());
-        let below = |&&(height, hash): &&(u32, BlockHash)| height < tip && self.chain.height_of(hash).is_some();
-        if let Some(&(low, _)) = self.ends.values().filter(below).min() {
-            let room = MAX_LOCATOR.saturating_sub(points.len());
-            let step = usize::try_from(tip - low).unwrap_or(usize::MAX) / (room + 1);
-            let between = (low..tip).step_by(step.max(1)).skip(1).take(room);
-            points.extend(between.filter_map(|height| Some((height, self.chain.hash_at(height)?))));
-        }
-        points.sort_unstable_by_key(|&point| Reverse(point));
-        points.dedup();
-        // The root is what every peer shares, so it stays whatever else has to go.
-        while points.len() > MAX_LOCATOR {
-            points.remove(MAX_LOCATOR - 1);
-        }
-        let mut hashes: Vec<BlockHash> = points.into_iter().map(|(_, hash)| hash).collect();
-        if let Some(ahead) = self.ahead {
-            hashes.truncate(hashes.len().min(MAX_LOCATOR - 1));
-            hashes.insert(0, ahead);
-        }
-        hashes
-    }
-}
-
-/// What one answer leaves to be asked.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    peer: PeerId,
-    /// Its last header.
-    hash: Option<BlockHash>,
-    /// It has as many headers as an answer holds: there may be more.
-    is_full: bool,
-    is_new: bool,
 }

@@ -3,6 +3,7 @@
 //! [`sync`] does the whole: headers first, from one peer and compared with others', bodies in parallel from all of them, each
 //! checked against its header and written to a [`Store`] in order. What decides is in two state machines without IO, [`headers`]
 //! and [`download`]; what needs a processor is in [`verify`]; [`sync`] joins them to the network, to a clock and to a disk.
+//! [`follow`] does the same and stays at the tip.
 //!
 //! Checked are links, proof of work where the network has it, merkle roots, and the rules of bodies that need no cryptography.
 //! Proofs, signatures and scripts are not. The crate dials nobody and chooses no peer: a [`Source`] stands for all of them.
@@ -15,10 +16,12 @@ mod run;
 pub mod serve;
 mod source;
 mod store;
+mod trouble;
 pub mod verify;
 
 pub use error::SyncError;
 pub use progress::{Fault, Progress, Summary};
-pub use run::{Options, sync};
+pub use run::{News, Options, follow, news, sync};
 pub use source::{Found, Source};
 pub use store::{MemoryStore, Store};
+pub use trouble::Trouble;

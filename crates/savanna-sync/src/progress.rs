@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use savanna_net::PeerId;
+use savanna_store::Tip;
 use savanna_wire::BlockHash;
 
+use crate::Trouble;
 use crate::headers::HeaderFault;
 
 /// What a peer was blamed for.
@@ -25,10 +27,16 @@ pub enum Progress {
         /// The height of its last header.
         height: u32,
     },
-    /// Another branch has more work: blocks above the fork are fetched anew.
+    /// Another branch has more work, and the archive has left the old one for it.
     Reorganised {
         /// The height of the last block that both branches share.
         fork: u32,
+        /// The last block of the old branch that was stored.
+        old: Tip,
+        /// The last block of the new branch that is stored.
+        new: Tip,
+        /// How many stored blocks were left.
+        left: u32,
     },
     /// Blocks were stored.
     Stored {
@@ -48,6 +56,33 @@ pub enum Progress {
         /// What for.
         why: Fault,
     },
+    /// All that the peers have is stored: those that were asked together agree that there is no more. Told again for each tip.
+    ///
+    /// Only a follower tells it.
+    Synced {
+        /// The height of the last block.
+        height: u32,
+        /// Its hash.
+        hash: BlockHash,
+    },
+    /// A follower that was at the tip has fallen behind it.
+    Behind {
+        /// The height of the last block stored.
+        height: u32,
+        /// The height of the best chain.
+        target: u32,
+    },
+    /// A follower that is at the tip has stored a new one: it is worth announcing.
+    Tip {
+        /// Its height.
+        height: u32,
+        /// Its hash.
+        hash: BlockHash,
+    },
+    /// A follower does not get on, or for another reason than before. It goes on trying.
+    Trouble(Trouble),
+    /// The trouble told of last is over.
+    Recovered,
 }
 
 /// What a synchronisation came to.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
@@ -20,18 +20,21 @@ use crate::headers::{Answer, HeaderAction, Headers, Heard, Whom};
 use crate::{Fault, Found, Progress, Source, Store, Summary, SyncError};
 
 mod ask;
+mod branch;
 mod disk;
+mod follow;
 mod goal;
+mod news;
 
 #[cfg(test)]
 mod tests;
 
 use ask::{Event, Flow, check, check_headers, off_thread};
-use disk::{Disk, Written, restore, write};
+use disk::{Cut, Disk, Written, restore, write};
 use goal::Company;
 
-/// How many bytes one write to the store holds, about.
-const RUN_BYTES: usize = 8 * 1024 * 1024;
+pub use follow::follow;
+pub use news::{News, news};
 
 /// What to fetch and how.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +47,22 @@ pub struct Options {
     pub first_peer_within: Duration,
     /// How long there may be no peer later.
     pub next_peer_within: Duration,
+    /// The clock: Unix seconds. Headers that are more than two hours ahead of it are set aside.
+    pub clock: fn() -> u64,
+    /// Spreads the moments at which a follower asks several peers; best chosen at random.
+    pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (first_peer_within, next_peer_within) = (Duration::from_secs(10), Duration::from_secs(30));
-        Self { until: None, limits: Limits::default(), first_peer_within, next_peer_within }
+        let limits = Limits::default();
+        Self { until: None, limits, first_peer_within, next_peer_within, clock: system_clock, seed: 0 }
     }
+}
+
+fn system_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Fetches the chain with the most work from `source` into `store`, and returns once it is there, checked and durable.
@@ -89,6 +101,7 @@ struct Run<N, T, F> {
     started: Instant,
     network: Network,
     until: Option<u32>,
+    clock: fn() -> u64,
     source: N,
     company: Company,
     store: Arc<T>,
@@ -97,6 +110,8 @@ struct Run<N, T, F> {
     events: FuturesUnordered<BoxFuture<'static, Event>>,
     flows: BTreeMap<AskId, AbortHandle>,
     header_ask: Option<AbortHandle>,
+    /// Numbers the questions for headers, so that an answer to one that was forgotten is not taken for another's.
+    header_asks: u64,
     /// Headers that wait to be checked, one answer after the other.
     unchecked: VecDeque<Vec<Found>>,
     is_checking: bool,
@@ -128,6 +143,7 @@ where
             started,
             network: store.network(),
             until: options.until,
+            clock: options.clock,
             source,
             company: Company::new(&options),
             store,
@@ -136,6 +152,7 @@ where
             events: FuturesUnordered::new(),
             flows: BTreeMap::new(),
             header_ask: None,
+            header_asks: 0,
             unchecked: VecDeque::new(),
             is_checking: false,
             round_at: Duration::ZERO,
@@ -153,23 +170,35 @@ where
     /// Runs to the goal, and returns the store's tip there.
     async fn drive(&mut self) -> Result<Tip, SyncError> {
         loop {
-            let now = self.now();
-            self.company.look(self.source.peers(), now);
-            self.headers.handle_timeout(now);
-            self.download.handle_timeout(now);
-            self.ask_for_headers(now);
-            self.feed();
-            self.ask_for_blocks();
-            self.write(now);
+            let now = self.step();
             if let Some(tip) = self.outcome(now)? {
                 return Ok(tip);
             }
-            let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(), self.disk.poll_timeout()];
-            let deadline = deadlines.into_iter().flatten().fold(self.company.look_again_at(now), Duration::min);
-            if let Some(event) = self.next_event(self.started + deadline).await {
+            if let Some(event) = self.next_event(self.started + self.deadline(now)).await {
                 self.handle(event)?;
             }
         }
+    }
+
+    /// Does what there is to do, and returns the moment.
+    fn step(&mut self) -> Duration {
+        let now = self.now();
+        if self.company.look(self.source.peers(), now) {
+            self.headers.wake(now);
+        }
+        self.headers.handle_timeout(now);
+        self.download.handle_timeout(now);
+        self.ask_for_headers(now);
+        self.feed();
+        self.ask_for_blocks();
+        self.write(now);
+        now
+    }
+
+    /// Returns when there is something to do though nothing happens.
+    fn deadline(&self, now: Duration) -> Duration {
+        let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(), self.disk.poll_timeout()];
+        deadlines.into_iter().flatten().fold(self.company.look_again_at(now), Duration::min)
     }
 
     /// Waits for something to happen, or for the deadline.
@@ -185,7 +214,7 @@ where
         match event {
             Event::Came { ask, fetched, flow } => self.handle_came(ask, fetched, flow),
             Event::Arrived { ask, arrivals } => self.handle_arrivals(ask, arrivals),
-            Event::Found(found) => self.handle_found(found),
+            Event::Found { number, found } => self.handle_found(number, found),
             Event::Headers(answers) => self.handle_headers(&answers),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
@@ -212,7 +241,10 @@ where
     }
 
     /// Takes headers that have yet to be checked, so that what follows them can be asked for at once.
-    fn handle_found(&mut self, found: Result<Vec<Found>, RequestError>) {
+    fn handle_found(&mut self, number: u64, found: Result<Vec<Found>, RequestError>) {
+        if number != self.header_asks {
+            return;
+        }
         self.header_ask = None;
         let Ok(found) = found else { return self.headers.handle_failed(self.now()) };
         let heard = |Found { peer, headers }: &Found| {
@@ -237,7 +269,7 @@ where
 
     fn handle_headers(&mut self, answers: &[Answer]) {
         self.is_checking = false;
-        let change = self.headers.handle_answers(answers, self.now());
+        let change = self.headers.handle_answers(answers, self.now(), (self.clock)());
         if change.moot {
             self.unchecked.clear();
             self.header_ask.take().iter().for_each(AbortHandle::abort);
@@ -251,15 +283,7 @@ where
             (self.progress)(Progress::Headers { height });
         }
         if let Some(fork) = change.fork {
-            self.rewind(fork);
-        }
-    }
-
-    /// Goes back to the fork, since the chain above it is another one.
-    fn rewind(&mut self, fork: u32) {
-        self.download.rewind(fork);
-        if self.disk.rewind(fork) {
-            (self.progress)(Progress::Reorganised { fork });
+            self.rebase(fork);
         }
     }
 
@@ -269,6 +293,9 @@ where
         self.blocks += written.blocks;
         self.bytes += written.bytes as u64;
         self.download.handle_stored(written.bytes);
+        if let Some(Cut { fork, old, new, .. }) = written.cut {
+            (self.progress)(Progress::Reorganised { fork, old, new, left: old.height - fork });
+        }
         if let (Some(tip), 1..) = (written.tip, written.blocks) {
             let (target, height) = (self.target(), tip.height);
             let (blocks, bytes) = (self.blocks, self.bytes);
@@ -293,7 +320,11 @@ where
         if let Some(before) = self.header_ask.replace(abort) {
             before.abort();
         }
-        self.events.push(Box::pin(async { answers.await.map_or(Event::Nothing, Event::Found) }));
+        self.header_asks += 1;
+        let number = self.header_asks;
+        self.events.push(Box::pin(async move {
+            answers.await.map_or(Event::Nothing, |found| Event::Found { number, found })
+        }));
     }
 
     /// Tells the download what to fetch next, as far as it has room and the chain is known.
@@ -329,7 +360,9 @@ where
 
     /// Hands the next blocks to the disk.
     fn write(&mut self, now: Duration) {
-        let Some(job) = self.disk.next_job(now, || self.download.take_run(RUN_BYTES)) else { return };
+        let is_due = self.is_cut_due();
+        let unix = (self.clock)();
+        let Some(job) = self.disk.next_job(now, is_due, unix, |bytes| self.download.take_run(bytes)) else { return };
         let store = Arc::clone(&self.store);
         self.events.push(Box::pin(async move {
             let written = off_thread(move || write(store.as_ref(), job)).await;

@@ -34,6 +34,16 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the archive cannot be written.
     fn truncate(&self, height: u32) -> Result<(), StoreError>;
 
+    /// Removes every block above `fork`, because the branch that ends in `new` takes over, at `time` in Unix seconds. An archive
+    /// with a journal notes that there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the archive cannot be written.
+    fn reorganise(&self, fork: u32, new: Tip, time: u64) -> Result<(), StoreError> {
+        let _ = (new, time);
+        self.truncate(fork)
+    }
+
     /// Makes all that was written durable.
     ///
     /// # Errors
@@ -61,6 +71,10 @@ impl Store for BlockStore {
 
     fn truncate(&self, height: u32) -> Result<(), StoreError> {
         Self::truncate(self, Some(height)).map(drop)
+    }
+
+    fn reorganise(&self, fork: u32, new: Tip, time: u64) -> Result<(), StoreError> {
+        Self::reorganise(self, Some(fork), Some(new), time).map(drop)
     }
 
     fn flush(&self) -> Result<(), StoreError> {

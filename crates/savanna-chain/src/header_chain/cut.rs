@@ -44,6 +44,12 @@ impl Refused {
         if self.hashes.contains(&hash) { Err(HeaderError::Rejected { hash }) } else { Ok(()) }
     }
 
+    fn forgive(&mut self, hash: BlockHash) {
+        if self.hashes.remove(&hash) {
+            self.order.retain(|refused| *refused != hash);
+        }
+    }
+
     fn add(&mut self, hash: BlockHash) {
         if self.hashes.insert(hash) {
             self.order.push_back(hash);
@@ -89,6 +95,11 @@ impl HeaderChain {
         self.milestones.drain(..milestones);
         self.best.shrink_to(2 * self.best.len());
         self.settle(self.base + UNJUDGED);
+    }
+
+    /// Lets a header in again that was rejected, should it come.
+    pub fn readmit(&mut self, hash: BlockHash) {
+        self.refused.forgive(hash);
     }
 
     /// Takes a header whose block turned out to be invalid out of the tree, with all that stand on it. Neither is let in again, as

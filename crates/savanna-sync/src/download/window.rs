@@ -224,6 +224,15 @@ impl Window {
         self.ready = self.ready.min(self.slots.len());
     }
 
+    /// Forgets every slot and begins anew at a height.
+    pub(super) fn restart(&mut self, base: u32) {
+        *self = Self { unstored: self.unstored, mean: self.mean, ..Self::new(base, self.limits) };
+    }
+
+    pub(super) fn frontier(&self) -> u32 {
+        self.height_at(self.ready)
+    }
+
     fn count_ready(&mut self) {
         while matches!(self.slots.get(self.ready), Some(Slot { block: Some(_), .. })) {
             self.ready += 1;

@@ -33,7 +33,11 @@ pub(super) enum Event {
         arrivals: Vec<Arrival>,
     },
     /// Headers came.
-    Found(Result<Vec<Found>, RequestError>),
+    Found {
+        /// The question's number.
+        number: u64,
+        found: Result<Vec<Found>, RequestError>,
+    },
     /// Headers were checked.
     Headers(Vec<Answer>),
     Written(Result<Written, SyncError>),

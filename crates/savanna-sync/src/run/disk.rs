@@ -11,6 +11,9 @@ use crate::Store;
 /// How many headers are read from the store at once.
 const READ_HEADERS: usize = 50_000;
 
+/// How many bytes one write to the store holds, about. One that replaces another branch holds all that there is.
+const RUN_BYTES: usize = 8 * 1024 * 1024;
+
 /// How many bytes may be written before they are made durable.
 const FLUSH_BYTES: u64 = 128 * 1024 * 1024;
 
@@ -20,10 +23,10 @@ const FLUSH_AFTER: Duration = Duration::from_secs(10);
 /// What is on its way to the store: one write at a time, so that a slow disk makes longer writes rather than more.
 pub(super) struct Disk {
     tip: Option<Tip>,
-    /// The last height handed over.
-    handed: Option<u32>,
-    /// Where the store has to be cut before the next write.
-    cut: Option<u32>,
+    /// The last block handed over.
+    handed: Option<Tip>,
+    /// Where the store has to be cut, once what takes the place of what is cut off is here.
+    cut: Option<Tip>,
     writing: bool,
     /// Bytes written and not yet durable.
     unflushed: u64,
@@ -33,8 +36,7 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn new(tip: Option<Tip>) -> Self {
-        let handed = tip.map(|tip| tip.height);
-        Self { tip, handed, cut: None, writing: false, unflushed: 0, unflushed_since: None }
+        Self { tip, handed: tip, cut: None, writing: false, unflushed: 0, unflushed_since: None }
     }
 
     /// Returns the last block that is stored.
@@ -42,38 +44,61 @@ impl Disk {
         self.tip
     }
 
-    /// Returns whether a write is under way, or has to come before anything else.
-    pub(super) const fn is_busy(&self) -> bool {
-        self.writing || self.cut.is_some()
+    /// Returns the last block that was handed over.
+    pub(super) const fn handed(&self) -> Option<Tip> {
+        self.handed
     }
 
-    /// Books that the chain above `fork` is another one, and returns whether any of that was handed over.
-    pub(super) fn rewind(&mut self, fork: u32) -> bool {
-        let reaches_above = self.handed.is_some_and(|handed| handed > fork);
-        if reaches_above {
-            self.handed = Some(fork);
-            self.cut = Some(self.cut.map_or(fork, |cut| cut.min(fork)));
-        }
-        reaches_above
+    /// Returns where the store is to be cut.
+    pub(super) const fn cut(&self) -> Option<Tip> {
+        self.cut
+    }
+
+    /// Returns whether a write is under way.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.writing
+    }
+
+    /// Books that the best chain parts from what was handed over at `fork`, or no longer does.
+    ///
+    /// Nothing is cut before the blocks above the fork are here, so that the store never holds much less than it did.
+    pub(super) fn part(&mut self, fork: Tip) {
+        self.cut = self.handed.filter(|handed| handed.height > fork.height).map(|_| fork);
     }
 
     /// Returns the next write, with the blocks that `take_run` hands over, if there is something to write and nothing being
-    /// written.
-    pub(super) fn next_job(&mut self, now: Duration, take_run: impl FnOnce() -> Vec<Block>) -> Option<Job> {
+    /// written. `is_due` says whether a cut is.
+    pub(super) fn next_job(
+        &mut self,
+        now: Duration,
+        is_due: bool,
+        unix: u64,
+        take_run: impl FnOnce(usize) -> Vec<Block>,
+    ) -> Option<Job> {
         if self.writing {
             return None;
         }
-        let cut = self.cut.take();
-        let run = if cut.is_some() { Vec::new() } else { take_run() };
         let is_late = self.flush_at().is_some_and(|at| at <= now);
+        let (cut, run) = match self.cut {
+            Some(cut) if is_due => (Some(cut), take_run(usize::MAX)),
+            Some(_) => (None, Vec::new()),
+            None => (None, take_run(RUN_BYTES)),
+        };
         if cut.is_none() && run.is_empty() && !is_late {
             return None;
         }
-        let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
-        if count > 0 {
-            self.handed = Some(self.handed.map_or(count - 1, |handed| handed + count));
+        let old = self.handed;
+        if cut.is_some() {
+            (self.handed, self.cut) = (cut, None);
+        }
+        if let Some(last) = run.last() {
+            let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+            let height = self.handed.map_or(count - 1, |handed| handed.height + count);
+            self.handed = Some(Tip { height, hash: last.hash() });
         }
         self.writing = true;
+        let cut = cut.zip(old).zip(self.handed);
+        let cut = cut.map(|((fork, old), new)| Cut { fork: fork.height, old, new, time: unix });
         Some(Job { cut, run, flush: is_late || self.unflushed >= FLUSH_BYTES })
     }
 
@@ -99,9 +124,22 @@ impl Disk {
     }
 }
 
-/// A write: a cut, or a run of blocks, or neither where only what was written before is made durable.
+/// Where a store is left by the blocks of another branch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// The height of the last block that stays.
+    pub(super) fork: u32,
+    /// The last block before.
+    pub(super) old: Tip,
+    /// The last of those that take over.
+    pub(super) new: Tip,
+    /// When, in Unix seconds.
+    pub(super) time: u64,
+}
+
+/// A write: a cut, a run of blocks, or both in one go, or neither where only what was written before is made durable.
 pub(super) struct Job {
-    pub(super) cut: Option<u32>,
+    pub(super) cut: Option<Cut>,
     pub(super) run: Vec<Block>,
     pub(super) flush: bool,
 }
@@ -109,14 +147,15 @@ pub(super) struct Job {
 /// What a write came to.
 pub(super) struct Written {
     pub(super) tip: Option<Tip>,
+    pub(super) cut: Option<Cut>,
     pub(super) blocks: u64,
     pub(super) bytes: usize,
     pub(super) flushed: bool,
 }
 
 pub(super) fn write<T: Store>(store: &T, job: Job) -> Result<Written, StoreError> {
-    if let Some(height) = job.cut {
-        store.truncate(height)?;
+    if let Some(cut) = job.cut {
+        store.reorganise(cut.fork, cut.new, cut.time)?;
     }
     if !job.run.is_empty() {
         store.append(&job.run)?;
@@ -125,7 +164,7 @@ pub(super) fn write<T: Store>(store: &T, job: Job) -> Result<Written, StoreError
         store.flush()?;
     }
     let bytes = job.run.iter().map(|block| block.bytes().len()).sum();
-    Ok(Written { tip: store.tip(), blocks: job.run.len() as u64, bytes, flushed: job.flush })
+    Ok(Written { tip: store.tip(), cut: job.cut, blocks: job.run.len() as u64, bytes, flushed: job.flush })
 }
 
 /// Rebuilds the chain of headers from what the store keeps of each block. They were checked before they were stored.

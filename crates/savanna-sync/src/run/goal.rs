@@ -28,20 +28,21 @@ impl Company {
         Self { bound: options.first_peer_within, next_bound: options.next_peer_within, alone_since: None }
     }
 
-    /// Takes the number of peers.
-    pub(super) fn look(&mut self, peers: usize, now: Duration) {
-        if peers > 0 {
-            (self.bound, self.alone_since) = (self.next_bound, None);
-        } else {
+    /// Takes the number of peers, and returns whether that is the end of a loneliness.
+    pub(super) fn look(&mut self, peers: usize, now: Duration) -> bool {
+        if peers == 0 {
             self.alone_since.get_or_insert(now);
+            return false;
         }
+        self.bound = self.next_bound;
+        self.alone_since.take().is_some()
     }
 
     pub(super) fn look_again_at(&self, now: Duration) -> Duration {
         now + LOOK_EVERY
     }
 
-    fn is_alone_for_long(&self, now: Duration) -> bool {
+    pub(super) fn is_alone_for_long(&self, now: Duration) -> bool {
         self.alone_since.is_some_and(|since| now >= since + self.bound)
     }
 }
@@ -67,6 +68,7 @@ where
         if let (Some(tip), Some(until)) = (self.disk.tip(), self.until)
             && tip.height >= until
             && (self.headers.is_done() || self.blocks == 0)
+            && self.disk.cut().is_none()
         {
             return Ok(Some(tip));
         }
@@ -85,6 +87,9 @@ where
             self.headers.ask_again(now);
             self.ask_for_headers(now);
             return Ok(None);
+        }
+        if self.headers.is_clock_doubted() {
+            return Err(SyncError::Clock);
         }
         match self.until {
             Some(until) if until > height => Err(SyncError::TooShort { height, until }),

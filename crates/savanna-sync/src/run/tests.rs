@@ -63,7 +63,7 @@ async fn f8_a_chain_comes_from_all_peers_and_is_kept_whole() {
     assert!(told.contains(&Progress::Headers { height: 1500 }));
     let last = told.iter().rev().find_map(|progress| match progress {
         Progress::Stored { height, target, blocks, .. } => Some((*height, *target, *blocks)),
-        Progress::Headers { .. } | Progress::Reorganised { .. } | Progress::Reported { .. } => None,
+        _ => None,
     });
     assert_eq!(last, Some((1500, 1500, 1501)));
 }
@@ -122,9 +122,11 @@ async fn a_stored_branch_with_less_work_is_cut_back_to_the_fork() {
     let store = memory();
     store.append(&old).unwrap();
     let net = net_of(&new, [honest(), honest()]).await;
-    let mut forks = Vec::new();
+    let (mut forks, old_tip) = (Vec::new(), old[460].hash());
     let note = |progress| {
-        if let Progress::Reorganised { fork } = progress {
+        if let Progress::Reorganised { fork, old, new, left } = progress {
+            assert_eq!((old.height, left, old.hash), (460, 60, old_tip));
+            assert!(new.height > old.height);
             forks.push(fork);
         }
     };

@@ -117,8 +117,8 @@ impl Reporter {
                 self.now_and_then(|| format!("headers up to height {height}"));
             }
             Progress::Stored { height, target, blocks, bytes } => self.show_blocks(*height, *target, *blocks, *bytes),
-            Progress::Reorganised { fork } => {
-                self.line(&format!("another branch has more work: going back to height {fork}"));
+            Progress::Reorganised { fork, left, .. } => {
+                self.line(&format!("another branch has more work: {left} blocks above height {fork} made way for it"));
             }
             Progress::Reported { peer, why } => {
                 let name = self.peers.borrow_mut().remove(peer).unwrap_or_else(|| "a peer".to_owned());

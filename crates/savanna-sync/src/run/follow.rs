@@ -1,0 +1,281 @@
+//! Stays at the tip: what `sync` does, without an end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::Fuse;
+use futures_util::{Stream, StreamExt};
+use savanna_chain::MAX_REORG_DEPTH;
+use savanna_store::Tip;
+use savanna_wire::BlockHash;
+use tokio::time::Instant;
+
+use super::ask::{Event, off_thread};
+use super::disk::restore;
+use super::{News, Options, Run};
+use crate::download::Failure;
+use crate::{Progress, Source, Store, SyncError, Trouble};
+
+/// How often several peers are asked whether they have more though nobody announces anything; a quarter more or less.
+const SURVEY_EVERY: Duration = Duration::from_secs(30);
+
+/// How soon they are asked once there is something new, or somebody; up to twice that.
+const SURVEY_SOON: Duration = Duration::from_millis(500);
+
+/// How soon they are asked again while our clock is doubted.
+const SURVEY_DOUBTED: Duration = Duration::from_secs(10);
+
+/// For how long everybody may lack the next block before its branch is set aside for the best of the others.
+const WITHHELD_AFTER: Duration = Duration::from_secs(3);
+
+/// How far, or for how long, the store may be behind the best chain before a follower is no longer at the tip.
+const LAG_BLOCKS: u32 = 3;
+const LAG_TIME: Duration = Duration::from_secs(10);
+
+/// Fetches the chain with the most work from `source` into `store`, and keeps it there, whole to the tip, for ever.
+///
+/// `news` is what peers tell unasked, as [`news`](crate::news) makes it of a peer set: a block that is announced is fetched at
+/// once. Without it the tip is found by asking. `progress` is told what happens, and must not block. Trouble is told and is no
+/// end: it goes on trying. [`Options::until`] counts for nothing here.
+///
+/// # Errors
+/// It returns only [`SyncError::Store`], for which the store has to be opened again, and [`SyncError::Interrupted`].
+///
+/// # Cancel safety
+/// As for [`sync`](crate::sync).
+///
+/// # Security
+/// A branch that parts from ours more than [`MAX_REORG_DEPTH`] below the tip is refused once we have been there. The store leaves
+/// a branch only for blocks that are here and checked, so that headers whose blocks nobody has cost it nothing.
+pub async fn follow<N, T, F>(
+    source: N,
+    store: Arc<T>,
+    options: Options,
+    news: impl Stream<Item = News> + Send + Unpin,
+    progress: F,
+) -> SyncError
+where
+    N: Source,
+    T: Store,
+    F: FnMut(Progress),
+{
+    let started = Instant::now();
+    let restored = Arc::clone(&store);
+    let chain = match off_thread(move || restore(restored.as_ref())).await {
+        Ok(Ok(chain)) => chain,
+        Ok(Err(error)) => return error.into(),
+        Err(error) => return error,
+    };
+    let seed = options.seed;
+    let mut run = Run::new(source, store, chain, Options { until: None, ..options }, started, progress);
+    run.stay(news.fuse(), Watch::new(seed)).await
+}
+
+/// What a follower remembers.
+#[derive(Debug)]
+struct Watch {
+    seed: u64,
+    /// When several peers are asked again.
+    survey_at: Duration,
+    /// The tip for which that was last hastened.
+    hastened_for: Option<BlockHash>,
+    /// Whether the store holds the whole chain, but for what is just coming.
+    is_at_tip: bool,
+    /// The last tip that was told of, and the last of which several peers agreed.
+    told: Option<BlockHash>,
+    synced: Option<BlockHash>,
+    lag_since: Option<Duration>,
+    /// A block that keeps us from the chain that peers have.
+    obstacle: Option<Trouble>,
+    trouble: Option<Trouble>,
+}
+
+impl Watch {
+    const fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            survey_at: Duration::ZERO,
+            hastened_for: None,
+            is_at_tip: false,
+            told: None,
+            synced: None,
+            lag_since: None,
+            obstacle: None,
+            trouble: None,
+        }
+    }
+
+    /// Returns some part of a duration.
+    fn part_of(&mut self, whole: Duration) -> Duration {
+        // SplitMix64.
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let part = u32::try_from((mixed ^ (mixed >> 31)) >> 48).unwrap_or(0);
+        whole * part / 65_536
+    }
+
+    /// Asks several peers soon.
+    fn hasten(&mut self, now: Duration) {
+        let soon = now + SURVEY_SOON + self.part_of(SURVEY_SOON);
+        self.survey_at = self.survey_at.min(soon);
+    }
+}
+
+/// What a follower waits for.
+enum Happening {
+    News(News),
+    Event(Event),
+    Nothing,
+}
+
+impl<N, T, F> Run<N, T, F>
+where
+    N: Source,
+    T: Store,
+    F: FnMut(Progress),
+{
+    async fn stay(&mut self, mut news: Fuse<impl Stream<Item = News> + Unpin>, mut watch: Watch) -> SyncError {
+        loop {
+            let now = self.step();
+            self.turn_from_obstacle(&mut watch, now);
+            self.survey(&mut watch, now);
+            self.tell_trouble(&mut watch, now);
+            self.tell_place(&mut watch, now);
+            let survey_at = if self.headers.is_done() { watch.survey_at } else { Duration::MAX };
+            let deadline = self.deadline(now).min(survey_at);
+            match self.next_happening(&mut news, self.started + deadline).await {
+                Happening::News(news) => self.hear(news, &mut watch),
+                Happening::Event(event) => {
+                    if let Err(error) = self.handle(event) {
+                        return error;
+                    }
+                }
+                Happening::Nothing => {}
+            }
+        }
+    }
+
+    async fn next_happening(
+        &mut self,
+        news: &mut Fuse<impl Stream<Item = News> + Unpin>,
+        deadline: Instant,
+    ) -> Happening {
+        let event = std::pin::pin!(self.next_event(deadline));
+        let happening = |event: Option<Event>| event.map_or(Happening::Nothing, Happening::Event);
+        if news.is_done() {
+            return happening(event.await);
+        }
+        match select(news.next(), event).await {
+            Either::Left((news, _)) => news.map_or(Happening::Nothing, Happening::News),
+            Either::Right((event, _)) => happening(event),
+        }
+    }
+
+    fn hear(&mut self, news: News, watch: &mut Watch) {
+        let now = self.now();
+        match news {
+            News::Announced { peer, hash } => self.headers.handle_announced(peer, hash, now),
+            News::Joined { peer } => self.headers.handle_joined(peer, now),
+            News::Missed => watch.hasten(now),
+        }
+    }
+
+    /// Asks several peers whether they have more, when it is time.
+    fn survey(&mut self, watch: &mut Watch, now: Duration) {
+        if !self.headers.is_done() {
+            return;
+        }
+        let (_, tip) = self.headers.chain().tip();
+        if !self.headers.is_agreed() && watch.hastened_for.replace(tip) != Some(tip) {
+            watch.hasten(now);
+        }
+        if self.headers.is_clock_doubted() {
+            watch.survey_at = watch.survey_at.min(now + SURVEY_DOUBTED);
+        }
+        if watch.survey_at <= now {
+            watch.survey_at = now + SURVEY_EVERY * 3 / 4 + watch.part_of(SURVEY_EVERY / 2);
+            self.headers.ask_again(now);
+            self.ask_for_headers(now);
+        }
+    }
+
+    /// Leaves the branch of a block that is invalid, or that nobody delivers.
+    fn turn_from_obstacle(&mut self, watch: &mut Watch, now: Duration) {
+        let lacking = self.download.lacking().filter(|&(_, long)| long >= WITHHELD_AFTER);
+        let fork = if let Some(Failure::Invalid { height, hash, error }) = self.download.failure() {
+            watch.obstacle = Some(Trouble::InvalidBlock { height, hash, error });
+            self.headers.reject(hash)
+        } else if let Some((height, _)) = lacking {
+            let Some(hash) = self.headers.chain().hash_at(height) else { return };
+            watch.obstacle = Some(Trouble::Undelivered { height, hash });
+            self.headers.set_aside(hash, now)
+        } else {
+            return;
+        };
+        if let Some(fork) = fork {
+            self.rebase(fork);
+            // Somebody may have another branch of as much work, which was passed over for this one.
+            watch.hasten(now);
+        }
+    }
+
+    /// Tells whether the store is at the tip.
+    fn tell_place(&mut self, watch: &mut Watch, now: Duration) {
+        let (target, hash) = self.headers.chain().tip();
+        let stored = self.disk.tip();
+        let Some(Tip { height, .. }) = stored.filter(|tip| tip.hash == hash) else {
+            return self.tell_lag(watch, stored, target, now);
+        };
+        watch.lag_since = None;
+        if watch.is_at_tip && watch.told.replace(hash) != Some(hash) {
+            (self.progress)(Progress::Tip { height, hash });
+        }
+        let is_agreed = self.headers.is_done() && self.headers.is_agreed() && !self.headers.is_clock_doubted();
+        if is_agreed
+            && !self.headers.is_spurned()
+            && !self.source.is_gathering()
+            && watch.synced.replace(hash) != Some(hash)
+        {
+            (watch.is_at_tip, watch.told, watch.obstacle) = (true, Some(hash), None);
+            self.headers.settle(height.saturating_sub(MAX_REORG_DEPTH));
+            (self.progress)(Progress::Synced { height, hash });
+        }
+    }
+
+    fn tell_lag(&mut self, watch: &mut Watch, stored: Option<Tip>, target: u32, now: Duration) {
+        if !watch.is_at_tip {
+            return;
+        }
+        let height = stored.map_or(0, |tip| tip.height);
+        let since = *watch.lag_since.get_or_insert(now);
+        if target.saturating_sub(height) > LAG_BLOCKS || now >= since + LAG_TIME {
+            (watch.is_at_tip, watch.synced) = (false, None);
+            (self.progress)(Progress::Behind { height, target });
+        }
+    }
+
+    /// Tells of trouble when it comes, changes and goes.
+    fn tell_trouble(&mut self, watch: &mut Watch, now: Duration) {
+        let trouble = self.trouble(now).or_else(|| watch.obstacle.clone());
+        if trouble == watch.trouble {
+            return;
+        }
+        (self.progress)(trouble.clone().map_or(Progress::Recovered, Progress::Trouble));
+        watch.trouble = trouble;
+    }
+
+    fn trouble(&self, now: Duration) -> Option<Trouble> {
+        if self.company.is_alone_for_long(now) {
+            return Some(if self.headers.is_refused() { Trouble::InvalidHeaders } else { Trouble::NoPeers });
+        }
+        if self.headers.is_silent(now) {
+            return Some(Trouble::Silent);
+        }
+        if self.headers.is_clock_doubted() {
+            return Some(Trouble::Clock);
+        }
+        self.headers.is_deep().then_some(Trouble::DeepFork { depth: MAX_REORG_DEPTH })
+    }
+}
