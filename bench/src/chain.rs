@@ -19,6 +19,9 @@ const BITS: u32 = 0x200f_0f0f;
 /// Seconds between blocks.
 const SPACING: u32 = 75;
 
+/// The bytes before each payload.
+const FRAME_HEADER: usize = 24;
+
 /// How many transactions are tried for what is left of a block before it counts as full.
 const TRIES: usize = 64;
 
@@ -68,6 +71,16 @@ impl Chain {
         self.headers.push(block.header().clone());
         self.bytes += block.bytes().len();
         self.frames.push(encode(&Message::Block(block), NETWORK.magic()).concat().into());
+    }
+
+    /// Returns the frame of a block that has the header of the one at `height` and the body of a neighbour.
+    pub(crate) fn lie(&self, height: usize) -> Result<Vec<u8>> {
+        let neighbour = if height == self.tip() { height - 1 } else { height + 1 };
+        let body = &self.frames[neighbour][FRAME_HEADER + self.headers[neighbour].encoded_len()..];
+        let mut bytes = Vec::with_capacity(Solution::LEN + body.len());
+        self.headers[height].encode(&mut bytes);
+        bytes.extend_from_slice(body);
+        Ok(encode(&Message::Block(Block::new(bytes.into())?), NETWORK.magic()).concat())
     }
 
     /// Returns the height of the last block.
@@ -169,6 +182,16 @@ mod tests {
     use super::*;
     use savanna_chain::check_body;
     use zebra_chain::serialization::ZcashDeserialize;
+
+    #[test]
+    fn a_lie_has_the_right_header_and_another_body() {
+        let chain = Chain::assemble(4, 5_000).unwrap();
+        for height in [1, 4] {
+            let block = Block::new(Bytes::from(chain.lie(height).unwrap()).slice(FRAME_HEADER..)).unwrap();
+            assert_eq!(block.hash(), chain.hashes[height]);
+            assert!(check_body(NETWORK, height as u32, &block).unwrap_err().is_mutation());
+        }
+    }
 
     #[test]
     fn both_contestants_read_the_chain() {

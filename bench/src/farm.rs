@@ -31,6 +31,17 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How many bytes of an answer are written at once.
 const CHUNK: usize = 256 * 1024;
 
+/// What a peer does when it is asked for blocks. Everything else it answers like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// It sends them.
+    Honest,
+    /// It says nothing.
+    Stalls,
+    /// It sends each with the body of another.
+    Lies,
+}
+
 /// Peers that serve one chain, each at an address of its own.
 pub(crate) struct Farm {
     pub(crate) addresses: Vec<SocketAddr>,
@@ -38,14 +49,20 @@ pub(crate) struct Farm {
 }
 
 impl Farm {
-    /// Starts `count` peers, whose answers leave `delay` after their questions were read.
+    /// Starts `count` honest peers, whose answers leave `delay` after their questions were read.
     pub(crate) fn start(chain: &Arc<Chain>, count: usize, delay: Duration) -> Result<Self> {
+        Self::start_with(chain, count, delay, Habit::Honest)
+    }
+
+    /// Starts `count` peers, of whom the first has a habit and the others are honest.
+    pub(crate) fn start_with(chain: &Arc<Chain>, count: usize, delay: Duration, first: Habit) -> Result<Self> {
         let connected = Arc::new(AtomicUsize::new(0));
         let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
         let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
-        for listener in listeners {
-            let peer = Peer { chain: Arc::clone(chain), neighbours: addresses.clone(), delay };
+        let habits = std::iter::once(first).chain(std::iter::repeat(Habit::Honest));
+        for (listener, habit) in listeners.into_iter().zip(habits) {
+            let peer = Peer { chain: Arc::clone(chain), neighbours: addresses.clone(), delay, habit };
             let connected = Arc::clone(&connected);
             thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
@@ -72,6 +89,7 @@ struct Peer {
     chain: Arc<Chain>,
     neighbours: Vec<SocketAddr>,
     delay: Duration,
+    habit: Habit,
 }
 
 impl Peer {
@@ -142,7 +160,11 @@ impl Peer {
                 missing.push(*item);
                 continue;
             };
-            chunk.extend_from_slice(&self.chain.frames[height]);
+            match self.habit {
+                Habit::Honest => chunk.extend_from_slice(&self.chain.frames[height]),
+                Habit::Stalls => continue,
+                Habit::Lies => chunk.extend_from_slice(&self.chain.lie(height)?),
+            }
             if chunk.len() >= CHUNK {
                 out.write_all(&chunk)?;
                 chunk.clear();

@@ -29,6 +29,8 @@ pub(crate) enum Goal {
     TimesLimit(f64),
     /// To be no more than this, in the row's unit.
     AtMost(f64),
+    /// To be no less than this, in the row's unit.
+    AtLeast(f64),
 }
 
 /// One thing measured of up to three contestants.
@@ -66,6 +68,7 @@ impl Row {
             Goal::PartOfLimit(part) => self.of_limit().is_some_and(|found| found >= part),
             Goal::TimesLimit(times) => self.of_limit().is_some_and(|found| found <= times),
             Goal::AtMost(most) => self.ours.median() <= most,
+            Goal::AtLeast(least) => self.ours.median() >= least,
         }
     }
 
@@ -97,6 +100,7 @@ impl Row {
             Goal::PartOfLimit(part) => format!("≥ {part} of the limit"),
             Goal::TimesLimit(times) => format!("≤ {times} × the limit"),
             Goal::AtMost(most) => format!("≤ {most}"),
+            Goal::AtLeast(least) => format!("≥ {least}"),
         };
         format!("{text}: {}", if self.meets(goal) { "met" } else { "**missed**" })
     }

@@ -125,8 +125,8 @@ pub(crate) struct Fetched {
     pub(crate) wall: f64,
     pub(crate) cpu: f64,
     pub(crate) blocks: u64,
-    /// Bytes of memory at the end.
-    pub(crate) resident: u64,
+    /// The most bytes of memory held at any time.
+    pub(crate) most_resident: u64,
 }
 
 impl Fetched {
@@ -135,7 +135,7 @@ impl Fetched {
             wall: spent.wall.as_secs_f64(),
             cpu: spent.cpu.as_secs_f64(),
             blocks: blocks as u64,
-            resident: resident(),
+            most_resident: most_resident(),
         }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use crate::Options;
 use crate::chain::Chain;
 use crate::contest::{Fetched, enter, write_hashes};
-use crate::farm::{Farm, PEERS};
+use crate::farm::{Farm, Habit, PEERS};
 use crate::measure::Samples;
 use crate::table::{Better, Goal, Row};
 
@@ -32,9 +32,14 @@ struct Field {
 
 impl Field {
     fn new(chain: &Arc<Chain>, delay: Duration) -> Result<Self> {
+        Self::with(chain, delay, Habit::Honest)
+    }
+
+    /// Makes one in which the first peer has a habit.
+    fn with(chain: &Arc<Chain>, delay: Duration, first: Habit) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         write_hashes(&dir.path().join("hashes"), &chain.hashes[1..])?;
-        Ok(Self { farm: Farm::start(chain, PEERS, delay)?, chain: Arc::clone(chain), dir })
+        Ok(Self { farm: Farm::start_with(chain, PEERS, delay, first)?, chain: Arc::clone(chain), dir })
     }
 
     fn ours(&self) -> Result<Fetched> {
@@ -70,10 +75,15 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let (large, small) = if options.quick { (200, 500) } else { (3_000, 20_000) };
     let chain = Arc::new(Chain::assemble(large, LARGE)?);
     let mut rows = near(options, &Field::new(&chain, Duration::ZERO)?)?;
-    rows.extend(far(options, &Field::new(&chain, DELAY)?)?);
+    let far_field = Field::new(&chain, DELAY)?;
+    rows.extend(far(options, &far_field)?);
+    for (habit, what) in [(Habit::Stalls, "one stalls"), (Habit::Lies, "one lies")] {
+        rows.push(spoiled(options, &far_field, &Field::with(&chain, DELAY, habit)?, what)?);
+    }
+    drop(far_field);
     drop(chain);
     let chain = Arc::new(Chain::assemble(small, SMALL)?);
-    rows.push(little(options, &Field::new(&chain, Duration::ZERO)?)?);
+    rows.extend(little(options, &Field::new(&chain, Duration::ZERO)?)?);
     Ok(rows)
 }
 
@@ -85,18 +95,32 @@ fn title(chain: &Chain) -> String {
 /// No delay: what it costs.
 fn near(options: &Options, field: &Field) -> Result<Vec<Row>> {
     let mut cpu = Three::default();
-    let mut wall = Three::default();
+    let (mut singly, mut sixteens, mut memory) = (Three::default(), Three::default(), Samples::default());
     for _ in 0..options.samples() {
-        let (ours, theirs, bare) = (field.ours()?, field.theirs(SIXTEEN)?, field.bare()?);
-        cpu.push(ours.cpu, theirs.cpu, bare.cpu);
-        wall.push(rate(ours), rate(theirs), rate(bare));
+        let (ours, one, sixteen, bare) = (field.ours()?, field.theirs(1)?, field.theirs(SIXTEEN)?, field.bare()?);
+        cpu.push(ours.cpu, sixteen.cpu, bare.cpu);
+        singly.push(rate(ours), rate(one), rate(bare));
+        sixteens.push(rate(ours), rate(sixteen), rate(bare));
+        memory.push(ours.most_resident as f64 / (1 << 20) as f64);
     }
     let title = title(&field.chain);
     let note = "Ours fetches headers too, verifies and stores; theirs receives, in sixteens; the limit receives with bare \
                 sockets, hashes every byte twice by SHA-256 and writes it to a file.";
+    let goals = || vec![Goal::TimesTheirs(4.0)];
     Ok(vec![
         cpu.row(format!("{title}: processor time"), "CPU s", Better::Lower, vec![Goal::TimesTheirs(8.0)], note),
-        wall.row(format!("{title}: rate"), "blocks/s", Better::Higher, vec![], ""),
+        singly.row(format!("{title}; theirs asked block by block"), "blocks/s", Better::Higher, goals(), ""),
+        sixteens.row(format!("{title}; theirs asked in sixteens"), "blocks/s", Better::Higher, goals(), ""),
+        Row {
+            name: format!("{title}: memory"),
+            unit: "MiB",
+            better: Better::Lower,
+            ours: memory,
+            theirs: None,
+            limit: None,
+            goals: vec![Goal::AtMost(300.0)],
+            note: "The most that was resident at any time, with the default budget.".to_owned(),
+        },
     ])
 }
 
@@ -108,36 +132,52 @@ fn far(options: &Options, field: &Field) -> Result<Vec<Row>> {
         singly.push(rate(ours), rate(one), rate(bare));
         sixteens.push(rate(ours), rate(sixteen), rate(bare));
     }
-    let title = format!("{}, {} ms away", title(&field.chain), DELAY.as_millis());
     let note = "Ours as above, headers included; theirs as named; the limit has three questions of sixteen under way.";
+    let title = away(field);
+    let goals = |times| vec![Goal::TimesTheirs(times)];
     Ok(vec![
-        singly.row(
-            format!("{title}; theirs asked block by block"),
-            "blocks/s",
-            Better::Higher,
-            vec![Goal::TimesTheirs(12.0)],
-            note,
-        ),
-        sixteens.row(
-            format!("{title}; theirs asked in sixteens"),
-            "blocks/s",
-            Better::Higher,
-            vec![Goal::TimesTheirs(2.0)],
-            "",
-        ),
+        singly.row(format!("{title}; theirs asked block by block"), "blocks/s", Better::Higher, goals(12.0), note),
+        sixteens.row(format!("{title}; theirs asked in sixteens"), "blocks/s", Better::Higher, goals(2.0), ""),
     ])
 }
 
-/// Little blocks: what each one costs.
-fn little(options: &Options, field: &Field) -> Result<Row> {
-    let mut rates = Three::default();
+fn away(field: &Field) -> String {
+    format!("{}, {} ms away", title(&field.chain), DELAY.as_millis())
+}
+
+/// One bad peer among good ones: how much longer it takes.
+fn spoiled(options: &Options, good: &Field, bad: &Field, what: &str) -> Result<Row> {
+    let (mut ours, mut limit) = (Samples::default(), Samples::default());
     for _ in 0..options.samples() {
-        let (ours, theirs, bare) = (field.ours()?, field.theirs(SIXTEEN)?, field.bare()?);
-        rates.push(rate(ours), rate(theirs), rate(bare));
+        limit.push(good.ours()?.wall);
+        ours.push(bad.ours()?.wall);
     }
-    let note = "Ours fetches headers too, verifies and stores; theirs receives, in sixteens.";
-    let goals = vec![Goal::TimesTheirs(3.0)];
-    Ok(rates.row(format!("{}: rate", title(&field.chain)), "blocks/s", Better::Higher, goals, note))
+    Ok(Row {
+        name: format!("{}, of which {what}", away(good)),
+        unit: "s",
+        better: Better::Lower,
+        ours,
+        theirs: None,
+        limit: Some(limit),
+        goals: vec![Goal::TimesLimit(1.15)],
+        note: "The limit is ours from good peers alone.".to_owned(),
+    })
+}
+
+/// Little blocks: what each one costs.
+fn little(options: &Options, field: &Field) -> Result<Vec<Row>> {
+    let (mut singly, mut sixteens) = (Three::default(), Three::default());
+    for _ in 0..options.samples() {
+        let (ours, one, sixteen, bare) = (field.ours()?, field.theirs(1)?, field.theirs(SIXTEEN)?, field.bare()?);
+        singly.push(rate(ours), rate(one), rate(bare));
+        sixteens.push(rate(ours), rate(sixteen), rate(bare));
+    }
+    let goals = || vec![Goal::TimesTheirs(3.0)];
+    let title = title(&field.chain);
+    Ok(vec![
+        singly.row(format!("{title}; theirs asked block by block"), "blocks/s", Better::Higher, goals(), ""),
+        sixteens.row(format!("{title}; theirs asked in sixteens"), "blocks/s", Better::Higher, goals(), ""),
+    ])
 }
 
 fn rate(fetched: Fetched) -> f64 {

@@ -7,6 +7,7 @@ mod fetch;
 mod idle;
 mod ping;
 mod weight;
+mod zebrad;
 
 use anyhow::Result;
 
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
     Idle,
     /// A census of a network of thousands.
     Census,
+    /// Blocks from a zebrad, by another zebrad and by Savanna; needs a zebrad named in `SAVANNA_ZEBRAD`.
+    Zebrad,
     /// Crates and build time.
     Weight,
 }
@@ -42,6 +45,7 @@ impl Kind {
             Self::Book => book::run(options),
             Self::Idle => idle::run(options),
             Self::Census => census::run(options),
+            Self::Zebrad => zebrad::run(options),
             Self::Weight => weight::run(options),
         }
     }
