@@ -42,6 +42,11 @@ pub(crate) enum Contest {
         /// Whom to fetch from.
         peers: Vec<SocketAddr>,
     },
+    /// Savanna: serves the chain of an archive until it is ended; prints the address.
+    OursServe {
+        /// The directory that holds the archive.
+        dir: PathBuf,
+    },
     /// zebra-network: receives blocks through its pool of peers, and lets go of them.
     TheirsFetch {
         /// The file of the blocks' hashes.
@@ -156,6 +161,13 @@ impl Contest {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::OursSync { dir, tip, peers } => print(async_main(ours::sync(&dir, tip, &peers))?),
+            Self::OursServe { dir } => async_main_for_good(async move {
+                let node = ours::serve(&dir).await?;
+                print(node.listening().first().context("it listens")?.to_string())?;
+                // It serves as long as it is held.
+                std::mem::forget(node);
+                Ok(())
+            }),
             Self::TheirsFetch { hashes, batch, peers } => {
                 print(async_main(theirs::fetch(&read_hashes(&hashes)?, batch, &peers))?)
             }

@@ -15,6 +15,7 @@ use savanna_peerset::crawler::{Plan, PlanConfig, Scope, Surveyor, survey_config}
 use savanna_peerset::{Config, PeerSet};
 use savanna_store::BlockStore;
 use savanna_sync::Options;
+use savanna_sync::serve::{ArchiveService, Limits};
 use savanna_wire::PeerAddr;
 use tower::{Service, ServiceExt};
 
@@ -54,6 +55,14 @@ pub(super) async fn sync(dir: &Path, tip: u32, addresses: &[SocketAddr]) -> Resu
     let spent = watch.spent();
     ensure!(summary.tip_height == tip, "the sync ended at height {}", summary.tip_height);
     Ok(Fetched::new(spent, summary.blocks as usize))
+}
+
+/// Serves an archive at an address of its own.
+pub(super) async fn serve(dir: &Path) -> Result<savanna::Node> {
+    let store = Arc::new(BlockStore::open(dir, NETWORK)?);
+    let service = ArchiveService::new(store, Limits::default());
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    Ok(savanna::Node::builder(NETWORK).named_only().outbound(0).serve(service).listen(listen).start().await?)
 }
 
 pub(super) async fn ping(pings: &Pings) -> Result<f64> {

@@ -6,6 +6,7 @@ mod census;
 mod fetch;
 mod idle;
 mod ping;
+mod serve;
 mod weight;
 mod zebrad;
 
@@ -21,6 +22,8 @@ pub(crate) enum Kind {
     Bodies,
     /// Many blocks from many peers.
     Fetch,
+    /// Blocks served from the archive by one core.
+    Serve,
     /// The round trip of a ping.
     Ping,
     /// An address book of 50,000.
@@ -41,6 +44,7 @@ impl Kind {
         match self {
             Self::Bodies => bodies::run(options),
             Self::Fetch => fetch::run(options),
+            Self::Serve => serve::run(options),
             Self::Ping => ping::run(options),
             Self::Book => book::run(options),
             Self::Idle => idle::run(options),

@@ -51,7 +51,8 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         theirs: Some(theirs),
         limit: None,
         goals: if options.quick { vec![] } else { vec![Goal::AtMost(3.0)] },
-        note: "Theirs is zebrad 7.0.0, ready when its RPC tells the height. A zebrad takes one connection a second.".to_owned(),
+        note: "Theirs is zebrad 7.0.0, ready when its RPC tells the height. A zebrad takes one connection a second."
+            .to_owned(),
     }])
 }
 
