@@ -195,18 +195,16 @@ impl Context {
     }
 
     fn threshold(&self) -> Target {
+        let is_early = self.height() as usize <= self.window;
+        if is_early && self.parameters.begins_at_limit {
+            return self.parameters.proof_of_work.limit();
+        }
         let meant = i64::from(self.parameters.spacing(self.height())) * self.window as i64;
         let damped = meant + (self.timespan() - meant) / DAMPING;
         let bounded = damped.clamp(meant * LEAST_TIMESPAN / 100, meant * MOST_TIMESPAN / 100);
-        Target::new((self.mean() / U256::from(meant.unsigned_abs())).saturating_mul(U256::from(bounded.unsigned_abs())))
-    }
-
-    /// Returns the mean of the targets of the window, or the greatest as long as there is no whole window above the first.
-    fn mean(&self) -> U256 {
-        if self.height() as usize <= self.window {
-            return self.parameters.proof_of_work.limit().value();
-        }
-        self.sum.divided_by(self.window)
+        let mean =
+            if is_early { self.parameters.proof_of_work.limit().value() } else { self.sum.divided_by(self.window) };
+        Target::new((mean / U256::from(meant.unsigned_abs())).saturating_mul(U256::from(bounded.unsigned_abs())))
     }
 
     /// Returns the seconds from the median below the window to the median at its top.

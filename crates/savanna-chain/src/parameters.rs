@@ -29,6 +29,7 @@ const TESTNET_MAX_TIME_FROM: u32 = 653_606;
 /// let limit = Target::from_compact(0x200f_0f0f)?;
 /// let closed = Parameters {
 ///     proof_of_work: ProofOfWork::Unchecked { limit },
+///     begins_at_limit: false,
 ///     nu7: Some(130),
 ///     ..Parameters::of(Network::Testnet)
 /// };
@@ -41,6 +42,9 @@ pub struct Parameters {
     pub proof_of_work: ProofOfWork,
     /// Whether targets follow the time that blocks take. If not, all of them are the greatest.
     pub retargets: bool,
+    /// Whether the first blocks, as many as are averaged, have the greatest target. So it was when the public networks began. Zebra,
+    /// on a network of its own, lets these targets follow the time as well.
+    pub begins_at_limit: bool,
     /// The first height with Blossom's spacing.
     pub blossom: Option<u32>,
     /// The first height with NU7's spacing and averaging window.
@@ -59,6 +63,7 @@ impl Parameters {
         Self {
             proof_of_work: ProofOfWork::of(network),
             retargets: network != Network::Regtest,
+            begins_at_limit: true,
             blossom: Upgrade::Blossom.activation_height(network),
             nu7: Upgrade::Nu7.activation_height(network),
             min_difficulty_from: (!is_main).then_some(TESTNET_MIN_DIFFICULTY_FROM),

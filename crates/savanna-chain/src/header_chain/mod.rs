@@ -3,11 +3,12 @@
 mod ancestors;
 mod cut;
 mod judge;
+mod locate;
 mod side;
 
 use std::collections::BTreeSet;
 
-use savanna_wire::{BlockHash, BlockHeader, MAX_LOCATOR, Network};
+use savanna_wire::{BlockHash, BlockHeader, Network};
 use thiserror::Error;
 
 use crate::{Context, ContextError, Parameters, ProofOfWork, Target, TargetError, Work};
@@ -21,9 +22,6 @@ use side::{Side, SideHeaders};
 
 /// How many heights lie between two of which the cumulative work is kept.
 const MILESTONE: usize = 256;
-
-/// How many hashes of a locator follow one another before the steps double.
-const DENSE_LOCATOR: usize = 10;
 
 /// What is kept of a header: 40 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,44 +316,6 @@ impl HeaderChain {
     #[must_use]
     pub const fn ancestors(&self, hash: BlockHash) -> Ancestors<'_> {
         Ancestors::new(self, hash)
-    }
-
-    /// Returns hashes by which a peer finds the last header it shares with us: newest first, ten in a row, then at doubling
-    /// distances, and the root.
-    #[must_use]
-    pub fn locator(&self) -> Vec<BlockHash> {
-        let mut hashes = Vec::new();
-        let (mut place, mut step) = (self.best.len() - 1, 1);
-        while place > 0 && hashes.len() < MAX_LOCATOR - 1 {
-            hashes.push(self.best[place].hash);
-            if hashes.len() >= DENSE_LOCATOR {
-                step *= 2;
-            }
-            place = place.saturating_sub(step);
-        }
-        hashes.push(self.best[0].hash);
-        hashes
-    }
-
-    /// Returns the height of the first hash of a peer's locator that is on the best chain.
-    #[must_use]
-    pub fn find_fork(&self, locator: &[BlockHash]) -> Option<u32> {
-        locator.iter().find_map(|&hash| self.height_of(hash))
-    }
-
-    /// Returns up to `limit` hashes of the best chain that follow `hash`, up to and with `stop`.
-    #[must_use]
-    pub fn hashes_after(&self, hash: BlockHash, stop: BlockHash, limit: usize) -> Vec<BlockHash> {
-        let Some(height) = self.height_of(hash) else { return Vec::new() };
-        let first = (height - self.base) as usize + 1;
-        let mut hashes = Vec::new();
-        for entry in self.best[first..].iter().take(limit) {
-            hashes.push(entry.hash);
-            if entry.hash == stop {
-                break;
-            }
-        }
-        hashes
     }
 
     fn height_at(&self, place: usize) -> u32 {

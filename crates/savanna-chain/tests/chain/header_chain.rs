@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use savanna_chain::{Entry, HeaderChain, HeaderError, Inserted, MAX_SIDE_HEADERS, Parameters, Root, Target, Work};
 use savanna_wire::{BlockHash, MAX_LOCATOR, Network};
 
-use crate::{Random, real_blocks, runner};
-
-/// Our clock, in 2026.
-const NOW: u64 = 1_790_000_000;
+use crate::{NOW, Random, real_blocks, runner};
 
 const EASY: u32 = 0x200f_0f0f;
 /// A target a sixteenth of the easy one.

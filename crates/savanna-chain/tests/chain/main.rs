@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod body;
+mod cuts;
+mod difficulty;
 mod header_chain;
 mod layout;
 mod oracle;
+mod plain;
 mod regtest;
 mod speed;
 mod work;
@@ -13,6 +16,9 @@ mod work;
 use bytes::Bytes;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use savanna_wire::{Block, Network};
+
+/// Our clock, in Unix seconds: 2026.
+const NOW: u64 = 1_790_000_000;
 
 /// Every real block at hand: network, height and bytes.
 fn real_blocks() -> impl Iterator<Item = (Network, u32, Block)> {
@@ -67,6 +73,10 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % limit as u64).unwrap()
+    }
+
+    fn upto(&mut self, most: u32) -> u32 {
+        u32::try_from(self.below(most as usize + 1)).unwrap()
     }
 
     fn byte(&mut self) -> u8 {
