@@ -84,17 +84,18 @@ impl HeaderChain {
         let most = self.tip().0.saturating_sub(MAX_REORG_DEPTH + UNJUDGED);
         let Some(above) = height.min(most).checked_sub(self.base) else { return };
         let milestones = above as usize / MILESTONE;
-        if milestones == 0 {
+        let gone = milestones * MILESTONE;
+        if gone == 0 {
             return;
         }
-        let gone = self.best.drain(..milestones * MILESTONE);
-        for (height, entry) in (self.base..).zip(gone) {
-            self.index.remove(&(prefix(entry.hash), height));
-            self.base = height + 1;
+        // Branches are found by where they part from the best chain, so they go while that is known.
+        self.settle(self.height_at(gone).saturating_add(UNJUDGED));
+        for entry in self.best.drain(..gone) {
+            self.index.remove(&(prefix(entry.hash), self.base));
+            self.base += 1;
         }
         self.milestones.drain(..milestones);
         self.best.shrink_to(2 * self.best.len());
-        self.settle(self.base + UNJUDGED);
     }
 
     /// Lets a header in again that was rejected, should it come.
