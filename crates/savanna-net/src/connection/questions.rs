@@ -1,16 +1,18 @@
 //! What the peer asks: put to the inbound service, a few at a time.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Sleep, sleep, timeout_at};
 use tower::load_shed::error::Overloaded;
-use tower::{BoxError, Service, ServiceExt};
+use tower::{BoxError, Service};
 
 use savanna_peer::{InboundId, Request, Response};
 
@@ -18,6 +20,8 @@ use savanna_peer::{InboundId, Request, Response};
 pub const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What answers the questions of peers. Every service of this shape is one.
+///
+/// Each connection works on a clone of its own, and on that alone: a service can so keep what it has to remember of one peer.
 ///
 /// An error is no answer, and none is sent. [`Overloaded`], as tower's `LoadShed` raises it, says that there is too much to
 /// do: the connection that asked is closed for it if other questions of its own are being worked on, and else goes without an
@@ -57,9 +61,21 @@ impl Service<Request> for Nil {
 #[derive(Debug)]
 pub(super) struct Shed;
 
+/// A question that the service has not taken.
+struct Waiting {
+    id: InboundId,
+    request: Request,
+    /// When it is given up.
+    deadline: Pin<Box<Sleep>>,
+}
+
 /// The questions being worked on: no more than the session has open at a time.
+///
+/// All are put to one instance of the service, so what that keeps of its own it keeps of this peer.
 pub(super) struct Questions<S> {
     service: S,
+    /// In the order in which they came.
+    waiting: VecDeque<Waiting>,
     open: FuturesUnordered<BoxFuture<'static, (InboundId, Result<Response, Shed>)>>,
     /// What the service would not take.
     shed: Vec<InboundId>,
@@ -67,18 +83,18 @@ pub(super) struct Questions<S> {
 
 impl<S: InboundService> Questions<S> {
     pub(super) fn new(service: S) -> Self {
-        Self { service, open: FuturesUnordered::new(), shed: Vec::new() }
+        Self { service, waiting: VecDeque::new(), open: FuturesUnordered::new(), shed: Vec::new() }
     }
 
-    /// Puts a question to the service.
+    /// Takes a question for the service.
     pub(super) fn ask(&mut self, id: InboundId, request: Request) {
-        let service = self.service.clone();
-        self.open.push(Box::pin(async move { (id, answer(service, request).await) }));
+        self.waiting.push_back(Waiting { id, request, deadline: Box::pin(sleep(QUESTION_DEADLINE)) });
     }
 
     /// Returns the next answer, or `None` when there is no question. Fails when the peer asks for more while what it asked for
     /// before keeps the service from it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(InboundId, Response), Shed>>> {
+        self.begin(cx);
         while !self.open.is_empty()
             && let Poll::Ready(Some((id, result))) = Pin::new(&mut self.open).poll_next(cx)
         {
@@ -91,22 +107,38 @@ impl<S: InboundService> Questions<S> {
         match self.shed.pop() {
             Some(_) if !self.open.is_empty() => Poll::Ready(Some(Err(Shed))),
             Some(id) => Poll::Ready(Some(Ok((id, Response::Nil)))),
-            None if self.open.is_empty() => Poll::Ready(None),
+            None if self.open.is_empty() && self.waiting.is_empty() => Poll::Ready(None),
             None => Poll::Pending,
+        }
+    }
+
+    /// Puts questions to the service, in the order in which they came, as it becomes ready for them.
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        while let Some(front) = self.waiting.front_mut() {
+            let ready = match self.service.poll_ready(cx) {
+                Poll::Ready(ready) => ready.map_err(Into::into),
+                Poll::Pending if front.deadline.as_mut().poll(cx).is_ready() => Err("the service was not ready".into()),
+                Poll::Pending => return,
+            };
+            let Some(Waiting { id, request, deadline }) = self.waiting.pop_front() else { return };
+            let kind = request.kind().label();
+            match ready {
+                Ok(()) => {
+                    let answering = timeout_at(deadline.deadline(), self.service.call(request));
+                    self.open.push(Box::pin(async move { (id, answer(kind, answering).await) }));
+                }
+                Err(error) => self.open.push(Box::pin(async move { (id, without_answer(kind, error)) })),
+            }
         }
     }
 }
 
-/// Answers one question: with nothing, if the service fails or is too slow.
-async fn answer<S: InboundService>(mut service: S, request: Request) -> Result<Response, Shed> {
-    let deadline = Instant::now() + QUESTION_DEADLINE;
-    let kind = request.kind().label();
-    match timeout_at(deadline, service.ready()).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return without_answer(kind, error.into()),
-        Err(late) => return without_answer(kind, late.into()),
-    }
-    match timeout_at(deadline, service.call(request)).await {
+/// Waits for an answer: it is nothing if the service fails or is too slow.
+async fn answer<E: Into<BoxError>>(
+    kind: &'static str,
+    answering: impl Future<Output = Result<Result<Response, E>, Elapsed>>,
+) -> Result<Response, Shed> {
+    match answering.await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => without_answer(kind, error.into()),
         Err(late) => without_answer(kind, late.into()),
