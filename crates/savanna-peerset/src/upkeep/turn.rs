@@ -96,6 +96,9 @@ impl Upkeep {
                 return Some((address, purpose));
             }
             self.meeting.end(false, time);
+            if purpose == Purpose::Named {
+                self.named.failed(address, true, time, &mut self.rng);
+            }
         }
         while self.has_room(self.lacking_named(), time)
             && let Some(address) = self.named.take(time)

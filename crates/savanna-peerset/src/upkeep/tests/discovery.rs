@@ -475,3 +475,27 @@ fn adversary_26_dials_that_are_reset_cost_others_nothing() {
     assert_eq!(world.staying(), staying);
     assert!(attempts(&world) - before <= 60, "{}", attempts(&world) - before);
 }
+
+#[test]
+fn adversary_24_a_named_peer_that_is_discouraged_while_it_is_met_again_is_dialled_later() {
+    let mut world = World::new(Upkeep::with_policy(Policy::public(4), [address(0)], [], [19; 32]));
+    world.run(|_| true);
+    let mut leaving = None;
+    while leaving.is_none() {
+        world.pass(world.plan.poll_timeout(world.now) - world.now.monotonic);
+        for action in world.actions() {
+            match action {
+                Action::LetGo(peer) => leaving = Some(peer),
+                Action::AskSeeds => {
+                    let _ = world.plan.handle_seeds(&[], &mut world.book, world.now);
+                }
+                Action::Dial(..) | Action::Meet(_) => panic!("{action:?}"),
+            }
+        }
+    }
+    let penalty = CloseReason::Misbehaved(Offence::Flood).penalty();
+    world.book.penalties_mut().penalize(address(0).host, penalty, UnixTime::from(world.now.unix));
+    world.end(leaving.unwrap(), &CloseReason::Local(LocalReason::Evicted).into());
+    world.run_for(seconds(600), |_| true);
+    assert_eq!(world.staying(), [address(0)]);
+}
