@@ -60,6 +60,7 @@ const KINDS: usize = RequestKind::ALL.len();
 pub struct RequestCounts {
     sent: [u64; KINDS],
     ended: [[u64; CallOutcome::ALL.len()]; KINDS],
+    spared: u64,
 }
 
 impl RequestCounts {
@@ -81,11 +82,21 @@ impl RequestCounts {
         self.sent(kind) - self.ended[kind as usize].iter().sum::<u64>()
     }
 
+    /// Returns how many announcements of blocks went to nobody because the peer was known to have the block.
+    #[must_use]
+    pub const fn spared(&self) -> u64 {
+        self.spared
+    }
+
     /// Returns every kind with every outcome and its count.
     pub fn iter(&self) -> impl Iterator<Item = (RequestKind, CallOutcome, u64)> + '_ {
         RequestKind::ALL.into_iter().flat_map(move |kind| {
             CallOutcome::ALL.into_iter().map(move |outcome| (kind, outcome, self.ended(kind, outcome)))
         })
+    }
+
+    pub(crate) const fn count_spared(&mut self) {
+        self.spared += 1;
     }
 
     pub(crate) const fn count_sent(&mut self, kind: RequestKind) {

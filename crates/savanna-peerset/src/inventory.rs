@@ -28,11 +28,27 @@ const MISSING_FOR: Duration = Duration::from_secs(20);
 pub(crate) struct Registry {
     announced: Ledger,
     missing: Ledger,
+    /// The blocks that peers have from us, or that we have from them.
+    shared: Ledger,
 }
 
 impl Registry {
     pub(crate) const fn new() -> Self {
-        Self { announced: Ledger::new(ANNOUNCED_FOR), missing: Ledger::new(MISSING_FOR) }
+        Self {
+            announced: Ledger::new(ANNOUNCED_FOR),
+            missing: Ledger::new(MISSING_FOR),
+            shared: Ledger::new(ANNOUNCED_FOR),
+        }
+    }
+
+    /// Notes that a peer and we both know of something: it delivered it, or was told of it.
+    pub(crate) fn share(&mut self, peer: PeerId, item: Inventory, now: Duration) {
+        self.shared.insert(peer, item, now);
+    }
+
+    /// Returns whether a peer need not be told of something.
+    pub(crate) fn is_known(&self, peer: PeerId, item: &Inventory, now: Duration) -> bool {
+        self.announced.contains(peer, item, now) || self.shared.contains(peer, item, now)
     }
 
     /// Notes that a peer announced something.
@@ -61,12 +77,13 @@ impl Registry {
     pub(crate) fn forget(&mut self, peer: PeerId) {
         self.announced.forget(peer);
         self.missing.forget(peer);
+        self.shared.forget(peer);
     }
 
     /// Returns how many entries there are.
     #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
-        self.announced.len + self.missing.len
+        self.announced.len + self.missing.len + self.shared.len
     }
 }
 

@@ -175,6 +175,11 @@ impl Network {
         self.peers.contains_key(&id)
     }
 
+    /// Returns the peers that need not be told of something.
+    pub(crate) fn who_knows(&self, item: &Inventory, now: Duration) -> Vec<PeerId> {
+        self.peers.keys().copied().filter(|peer| self.registry.is_known(*peer, item, now)).collect()
+    }
+
     pub(crate) fn peer_counts(&self) -> PeerCounts {
         let ready = self.peers.values().filter(|peer| peer.is_ready()).count();
         PeerCounts { ready, unready: self.peers.len() - ready }

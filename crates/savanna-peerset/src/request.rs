@@ -103,7 +103,7 @@ impl From<savanna_peer::RequestError> for RequestError {
 
 /// Returns how many peers a request is meant for when one answer is wanted.
 ///
-/// Announcements go to everyone. Addresses are relayed to two, which spreads them without telling who told them first.
+/// Announcements go to everyone; that of a block only to those who are not known to have it. Addresses are relayed to two, which spreads them without telling who told them first.
 pub(crate) const fn audience(kind: RequestKind) -> usize {
     match kind {
         RequestKind::AdvertiseBlock | RequestKind::AdvertiseTransactions => usize::MAX,

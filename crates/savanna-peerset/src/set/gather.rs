@@ -104,6 +104,9 @@ impl Gather {
                 return false;
             }
         };
+        for (id, _) in found.iter().filter(|(id, _)| matches!(id, Inventory::Block(_))) {
+            network.registry.share(call.peer, *id, now);
+        }
         let (delivered, is_shared) = self.take(call, found, network);
         self.lacking(call, &missing, delivered.0 > 0, network, now);
         let is_answer = delivered.0 > 0 || missing.iter().any(|(_, why)| *why != Missing::TimedOut);

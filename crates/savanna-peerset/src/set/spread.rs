@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use savanna_net::PeerId;
 use savanna_peer::{Request, Response};
+use savanna_wire::Inventory;
 
 use crate::network::{Call, Network, Pick};
 use crate::request::{Answer, Outcome, RequestError, RequestId, audience};
@@ -25,6 +26,8 @@ pub(super) struct Spread {
     /// How long the others have once half of those who are asked have answered.
     grace: Option<Duration>,
     tried: BTreeSet<PeerId>,
+    /// How many peers were not told, since they know.
+    spared: usize,
     in_flight: usize,
     answers: Vec<Answer>,
     last_error: Option<RequestError>,
@@ -35,7 +38,8 @@ impl Spread {
         let spare = attempts.saturating_sub(1);
         let (tried, answers) = (BTreeSet::new(), Vec::new());
         let (first, grace) = (None, None);
-        Self { request, want, spare, hedges: 0, first, grace, tried, in_flight: 0, answers, last_error: None }
+        let (hedges, spared, in_flight) = (0, 0, 0);
+        Self { request, want, spare, hedges, first, grace, tried, spared, in_flight, answers, last_error: None }
     }
 
     /// Asks one peer before any other.
@@ -50,6 +54,7 @@ impl Spread {
 
     /// Asks as many peers as are needed and may be asked.
     pub(super) fn advance(&mut self, id: RequestId, network: &mut Network, now: Duration) -> Progress {
+        self.spare_those_who_know(network, now);
         let mut pick = Pick::Later;
         while self.needs_more() && self.tried.len() < self.want.saturating_add(self.spare) {
             let is_retry = self.tried.len() >= self.want;
@@ -92,6 +97,9 @@ impl Spread {
         match result {
             Ok(response) => {
                 network.measure(call, Some((1, 0)), now);
+                if let Request::AdvertiseBlock(hash) = self.request {
+                    network.registry.share(call.peer, Inventory::Block(hash), now);
+                }
                 self.answers.push(Answer { peer: call.peer, response });
             }
             Err(error) => {
@@ -127,9 +135,26 @@ impl Spread {
         if !self.answers.is_empty() {
             return Ok(Outcome::Answers(std::mem::take(&mut self.answers)));
         }
+        if self.last_error.is_none() && self.spared > 0 && self.spared == self.tried.len() {
+            return Ok(Outcome::Gathered(Response::Nil));
+        }
         let is_nobody = self.tried.is_empty() && !network.has_peer_for(self.request.kind());
         let otherwise = if is_nobody { RequestError::NoPeers } else { RequestError::TimedOut };
         Err(self.last_error.take().unwrap_or(otherwise))
+    }
+
+    /// Leaves out who is known to have the block that everyone is to be told of.
+    fn spare_those_who_know(&mut self, network: &mut Network, now: Duration) {
+        if let Request::AdvertiseBlock(hash) = self.request
+            && self.is_for_everyone()
+        {
+            for peer in network.who_knows(&Inventory::Block(hash), now) {
+                if self.tried.insert(peer) {
+                    self.spared += 1;
+                    network.counts.count_spared();
+                }
+            }
+        }
     }
 
     fn needs_more(&self) -> bool {
