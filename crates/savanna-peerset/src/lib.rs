@@ -63,6 +63,7 @@ mod retry;
 mod seeds;
 mod set;
 mod size;
+mod transactions;
 mod upkeep;
 
 pub use book::SharedBook;
@@ -78,4 +79,5 @@ pub use peer_set::{BlockStream, Distinct, PeerSet, ResponseFuture};
 pub use request::{Answer, Ask, Fetched, MAX_HASHES, Outcome, RequestError, RequestId};
 pub use seeds::{DnsSeeds, NoSeeds, SeedAnswer, Seeds};
 pub use set::Set;
+pub use transactions::{MAX_WATCHED, MAX_WATCHED_PER_PEER, Sighting, TransactionCounts, TransactionWatch};
 pub use upkeep::{Action, Admission, DialFailure, Dialer, MAX_DIALS, Policy, Purpose, Upkeep};
