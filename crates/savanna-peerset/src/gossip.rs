@@ -79,7 +79,8 @@ pub(crate) fn learn(book: &mut Book, entries: &[AddrV2], source: Source, now: No
 /// Decides what becomes of addresses that are told unasked, without IO.
 ///
 /// They go to the book as heard of, where they have the chance that the book gives them and no other. Fresh ones are passed on
-/// to two peers that the book's secret chooses. Our own address is told to peers that we dialled, if peers can dial us.
+/// to two peers that the book's secret chooses. Our own address is told to peers that we dialled, if peers can dial us and we offer
+/// something.
 ///
 /// # Security
 /// Nothing here dials: who pushes addresses does not steer whom we connect to.
@@ -112,6 +113,12 @@ impl Relay {
     pub fn new(services: Services, listening: &[PeerAddr], seed: [u8; 32]) -> Self {
         let own = OwnAddress::new(listening);
         Self { rng: ChaCha8Rng::from_seed(seed), services, own, partners: BTreeMap::new() }
+    }
+
+    /// Sets what peers are told that we offer. While that is nothing, nobody is told our own address; once it is something, those
+    /// who wait for it are told.
+    pub const fn set_services(&mut self, services: Services) {
+        self.services = services;
     }
 
     /// Returns the addresses at which peers can dial us, as far as we know.
@@ -174,11 +181,11 @@ impl Relay {
 
     /// Returns what to tell whom, if it is time to tell anybody anything.
     pub fn poll_telling(&mut self, book: &mut Book, now: Now) -> Option<(PeerId, Vec<AddrV2>)> {
-        let time = now.monotonic;
-        let (peer, partner) =
-            self.partners.iter_mut().find(|(_, partner)| partner.next().is_some_and(|due| due <= time))?;
+        let (time, announces) = (now.monotonic, self.announces());
+        let mut partners = self.partners.iter_mut();
+        let (peer, partner) = partners.find(|(_, partner)| partner.next(announces).is_some_and(|due| due <= time))?;
         let mut telling = Vec::new();
-        if partner.announce.is_some_and(|due| due <= time) {
+        if announces && partner.announce.is_some_and(|due| due <= time) {
             partner.announce = Some(time + ANNOUNCED_EVERY / 2 + after(ANNOUNCED_EVERY / 2, &mut self.rng));
             let seen = u32::try_from(now.unix).unwrap_or(u32::MAX);
             for address in self.own.known().take(MAX_ADVERTISED_PEERS) {
@@ -197,7 +204,13 @@ impl Relay {
     /// Returns when [`poll_telling`](Self::poll_telling) has something next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.partners.values().filter_map(Partner::next).min()
+        let announces = self.announces();
+        self.partners.values().filter_map(|partner| partner.next(announces)).min()
+    }
+
+    /// Returns whether there is reason to dial us.
+    fn announces(&self) -> bool {
+        self.services != Services::NONE
     }
 
     /// Has two peers told of an address, unless they know it.
@@ -216,8 +229,8 @@ impl Relay {
 }
 
 impl Partner {
-    fn next(&self) -> Option<Duration> {
-        self.due.into_iter().chain(self.announce).min()
+    fn next(&self, announces: bool) -> Option<Duration> {
+        self.due.into_iter().chain(self.announce.filter(|_| announces)).min()
     }
 
     /// Notes that the peer knows an address; returns whether that is news.

@@ -139,7 +139,7 @@ async fn f11_unasked_addresses_are_kept_and_passed_on_and_steer_nothing() {
     let plan = Upkeep::with_policy(Policy::public(6), [address(0)], [], [2; 32]);
     net.set.keep_discovering(plan, &book, &discovery, world.clone(), NoSeeds, net.clock, &net.tasks.spawner());
     let relay = Relay::new(Services::NODE_NETWORK, &["7.7.7.7:8233".parse().unwrap()], [3; 32]);
-    net.set.keep_gossiping(relay, &book, &discovery, net.clock, &net.tasks.spawner());
+    net.set.keep_gossiping(relay, None, &book, &discovery, net.clock, &net.tasks.spawner());
     sleep(10 * SECOND).await;
     assert_eq!(net.set.peers().borrow().total(), 6);
     let ours = world.state(|state| std::mem::take(&mut state.told));
@@ -219,6 +219,7 @@ async fn adversary_24_an_inbound_peer_that_misbehaves_is_marked_in_the_book() {
     let (book, discovery) = (book(), Discovery::new());
     net.set.keep_gossiping(
         Relay::new(Services::NONE, &[], [6; 32]),
+        None,
         &book,
         &discovery,
         net.clock,

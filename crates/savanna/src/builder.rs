@@ -279,8 +279,9 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Follows where the node stands: the height that new peers are told, and the version below which peers are closed.
-    /// Without it, the version stays the one that is known to be in force at the start.
+    /// Follows where the node stands: the height that new peers are told, what they are told that it offers, and the version below
+    /// which peers are closed. What [`services`](Self::services) says does not matter then; while nothing is offered, nobody is
+    /// told to dial us. Without it, the version stays the one that is known to be in force at the start.
     ///
     /// # Security
     /// The heights that peers claim raise it for nobody: they could have a node close the connections of all others.

@@ -73,7 +73,7 @@ impl<S: InboundService> Builder<S> {
         set.keep_out(&book, clock, &spawner);
         if !self.is_named_only {
             let relay = Relay::new(self.services, &self.announced(&listening), derive(seed, b"relay"));
-            set.keep_gossiping(relay, &book, &discovery, clock, &spawner);
+            set.keep_gossiping(relay, self.standing.clone(), &book, &discovery, clock, &spawner);
         }
         let addresses = (!self.is_named_only).then(|| BookService::new(book.clone(), Family::V4, clock));
         let answers = Answers::new(self.service, self.is_serving, addresses);
@@ -146,9 +146,9 @@ impl<S: InboundService> Builder<S> {
         Door::new(slots.clone(), self.accept_rates).with_filter(InboundFilter::new(is_barred))
     }
 
-    /// Returns where peers are told to dial us. Behind a proxy nobody is told: it would say who dials by way of it.
+    /// Returns where peers are told to dial us, while there is reason to. Behind a proxy nobody is told: it would say who dials by way of it.
     fn announced(&self, listening: &[SocketAddr]) -> Vec<PeerAddr> {
-        if self.proxy.is_some() || self.services == Services::NONE {
+        if self.proxy.is_some() || (self.services == Services::NONE && self.standing.is_none()) {
             return Vec::new();
         }
         let admits_private = self.book_config().admits_private;

@@ -5,10 +5,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use savanna_book::UnixTime;
-use savanna_net::{Clock, PeerId, Spawner};
+use savanna_net::{Clock, PeerId, Spawner, Standing};
 use savanna_peer::{CloseReason, Direction, Gossip, Request};
 use savanna_wire::Host;
 
@@ -20,10 +21,12 @@ use crate::{PeerSet, SharedBook};
 
 impl PeerSet {
     /// Takes the addresses that peers tell unasked into `book`, and passes on what `relay` says, in a task of its own, until the
-    /// set ends or `spawner` stops. Peers that dialled us and misbehave are marked in the book.
+    /// set ends or `spawner` stops. Peers that dialled us and misbehave are marked in the book. What peers are told that we offer
+    /// follows `standing`, if there is one.
     pub fn keep_gossiping(
         &self,
         relay: Relay,
+        standing: Option<watch::Receiver<Standing>>,
         book: &SharedBook,
         discovery: &Discovery,
         clock: Clock,
@@ -32,7 +35,7 @@ impl PeerSet {
         let (events, teller) = (self.events(), self.teller());
         let (book, discovery) = (book.clone(), discovery.clone());
         let inbound = BTreeMap::new();
-        let task = Carrier { relay, book, discovery, clock, events, teller, inbound };
+        let task = Carrier { relay, standing, book, discovery, clock, events, teller, inbound };
         let mut stop = spawner.stop();
         spawner.spawn(async move {
             let (mut stopped, mut running) = (pin!(stop.stopped()), pin!(task.run()));
@@ -48,6 +51,7 @@ impl PeerSet {
 
 struct Carrier {
     relay: Relay,
+    standing: Option<watch::Receiver<Standing>>,
     book: SharedBook,
     discovery: Discovery,
     clock: Clock,
@@ -60,6 +64,9 @@ struct Carrier {
 impl Carrier {
     async fn run(mut self) {
         loop {
+            if let Some(standing) = &mut self.standing {
+                self.relay.set_services(standing.borrow_and_update().services);
+            }
             let now = self.clock.now();
             while let Some((peer, addresses)) = self.book.with(|book| self.relay.poll_telling(book, now)) {
                 if !addresses.is_empty() {
@@ -76,10 +83,18 @@ impl Carrier {
         }
     }
 
-    /// Waits for an event, at most until a moment.
+    /// Waits for an event, at most until a moment, or until the node stands elsewhere.
     async fn next(&mut self, due: Option<Instant>) -> Option<Option<Event>> {
+        // Where nobody tells any more, it stays as it was told last.
+        if self.standing.as_ref().is_some_and(|standing| standing.has_changed().is_err()) {
+            self.standing = None;
+        }
+        let mut moved = pin!(self.standing.as_mut().map(watch::Receiver::changed));
         let (mut due, mut next) = (pin!(due.map(sleep_until)), pin!(self.events.next()));
         poll_fn(|cx| {
+            if moved.as_mut().as_pin_mut().is_some_and(|moved| moved.poll(cx).is_ready()) {
+                return Poll::Ready(None);
+            }
             if let Poll::Ready(event) = next.as_mut().poll(cx) {
                 return Poll::Ready(Some(event));
             }
