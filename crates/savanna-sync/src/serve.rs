@@ -1,8 +1,8 @@
 //! Serving the chain to peers, straight from the archive.
 //!
 //! An [`ArchiveService`] is the inbound service of a node that keeps an [`Archive`]: a tower service from what a peer asks to what
-//! it is answered. Blocks go out as they were stored, with the checksum that they came with. It serves nobody that is asked for
-//! more than it can: each kind of work has a bound ([`Limits`]), and what comes of it can be counted ([`ServeCounts`]).
+//! it is answered. Blocks go out as they were stored, with the checksum that they came with. Each kind of work has a bound
+//! ([`Limits`]), and what comes of it can be counted ([`ServeCounts`]).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,7 +22,7 @@ use tower::Service;
 use savanna_net::Standing;
 use savanna_peer::{Missing, Partial, Request, Response};
 use savanna_store::StoreError;
-use savanna_wire::{Block, BlockHash, Services};
+use savanna_wire::{Block, BlockHash, Services, TransactionId};
 
 use answer::Part;
 use budget::{Allowance, Budget, Held, Kind, Pace, Repeats};
@@ -100,7 +100,14 @@ impl<T: Archive> ArchiveService<T> {
             Request::FindHeaders { locator, stop } => call.find_headers(locator, stop).boxed(),
             Request::FindBlocks { locator, stop } => call.find_blocks(locator, stop).boxed(),
             Request::Blocks(hashes) => call.blocks(hashes).boxed(),
-            other => ready(answer_without_archive(other)).boxed(),
+            Request::MempoolIds => ready(Response::TransactionIds(Vec::new())).boxed(),
+            Request::Transactions(ids) => ready(no_transactions(ids)).boxed(),
+            Request::Ping
+            | Request::Peers
+            | Request::PushTransaction(_)
+            | Request::AdvertiseTransactions(_)
+            | Request::AdvertiseBlock(_)
+            | Request::AdvertisePeers(_) => ready(Response::Nil).boxed(),
         }
     }
 
@@ -148,25 +155,6 @@ impl Peer {
 
     fn repeats(&self) -> MutexGuard<'_, Repeats> {
         self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn answer_without_archive(request: Request) -> Response {
-    match request {
-        Request::MempoolIds => Response::TransactionIds(Vec::new()),
-        Request::Transactions(ids) => {
-            let missing = ids.into_iter().map(|id| (id, Missing::NotFound)).collect();
-            Response::Transactions(Partial { found: Vec::new(), missing })
-        }
-        Request::FindHeaders { .. }
-        | Request::FindBlocks { .. }
-        | Request::Blocks(_)
-        | Request::Ping
-        | Request::Peers
-        | Request::PushTransaction(_)
-        | Request::AdvertiseTransactions(_)
-        | Request::AdvertiseBlock(_)
-        | Request::AdvertisePeers(_) => Response::Nil,
     }
 }
 
@@ -292,6 +280,12 @@ impl<T: Archive> Shared<T> {
 fn nothing_of(hashes: Vec<BlockHash>) -> Response {
     let missing = hashes.into_iter().map(|hash| (hash, Missing::Dropped)).collect();
     Response::Blocks(Partial { found: Vec::new(), missing })
+}
+
+/// Says that transactions are not here.
+fn no_transactions(ids: Vec<TransactionId>) -> Response {
+    let missing = ids.into_iter().map(|id| (id, Missing::NotFound)).collect();
+    Response::Transactions(Partial { found: Vec::new(), missing })
 }
 
 #[cfg(test)]

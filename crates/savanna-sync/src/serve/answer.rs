@@ -122,7 +122,7 @@ fn following<T: Archive>(
     for _ in 0..ATTEMPTS {
         let common = common(archive, locator)?;
         let (from, known) = common.map_or((0, 0), |(height, _)| (height, 1));
-        let mut hashes = archive.entries(from, most + known)?.into_iter().map(|entry| entry.hash);
+        let mut hashes = archive.hashes(from, most + known)?.into_iter();
         if let Some((_, hash)) = common
             && hashes.next() != Some(hash)
         {

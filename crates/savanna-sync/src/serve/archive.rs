@@ -15,6 +15,12 @@ pub trait Archive: Store {
     /// [`StoreError`] if the archive cannot be read.
     fn height_of(&self, hash: BlockHash) -> Result<Option<u32>, StoreError>;
 
+    /// Reads the hashes of `count` blocks from `height` on, or of as many as there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the archive cannot be read.
+    fn hashes(&self, height: u32, count: usize) -> Result<Vec<BlockHash>, StoreError>;
+
     /// Reads `count` headers from `height` on, or as many as there are.
     ///
     /// # Errors
@@ -39,9 +45,12 @@ impl Archive for BlockStore {
         self.height(hash)
     }
 
+    fn hashes(&self, height: u32, count: usize) -> Result<Vec<BlockHash>, StoreError> {
+        Self::hashes(self, height, count)
+    }
+
     fn headers(&self, height: u32, count: usize) -> Result<Vec<BlockHeader>, StoreError> {
-        let heights = (0..u32::try_from(count).unwrap_or(u32::MAX)).map_while(|step| height.checked_add(step));
-        heights.map_while(|height| self.header(height).transpose()).collect()
+        Self::headers(self, height, count)
     }
 
     fn length_at(&self, height: u32) -> Result<Option<usize>, StoreError> {
@@ -50,7 +59,7 @@ impl Archive for BlockStore {
     }
 
     fn block_at(&self, height: u32) -> Result<Option<Block>, StoreError> {
-        self.block(height)
+        self.serve(height)
     }
 }
 
@@ -58,6 +67,10 @@ impl Archive for MemoryStore {
     fn height_of(&self, hash: BlockHash) -> Result<Option<u32>, StoreError> {
         let position = self.lock().iter().position(|block| block.hash() == hash);
         Ok(position.and_then(|position| u32::try_from(position).ok()))
+    }
+
+    fn hashes(&self, height: u32, count: usize) -> Result<Vec<BlockHash>, StoreError> {
+        Ok(self.lock().iter().skip(index(height)).take(count).map(Block::hash).collect())
     }
 
     fn headers(&self, height: u32, count: usize) -> Result<Vec<BlockHeader>, StoreError> {
