@@ -148,7 +148,7 @@ async fn adversary_15_a_floor_that_rises_ends_obsolete_peers_of_either_direction
     let (net, tasks) = (Net::new(), Tasks::new());
     let config = NodeConfig::new(Network::Regtest);
     let (version, heartbeat) = (config.session.version, config.inbound.heartbeat.max(config.outbound.heartbeat));
-    let before = Standing { height: 1, services: Services::NONE, floor: version };
+    let before = Standing { height: 1, services: Services::NODE_NETWORK, floor: version };
     let (raise, follow) = watch::channel(before);
     let (mut ours, mut theirs) = (node(Some(follow), &tasks), node(None, &tasks));
     let (dialled, _their_side) = join(&mut ours, &mut theirs).await;

@@ -14,8 +14,8 @@ fn statements_and_lingering_answers_tell_nothing_of_nearness() {
     let (near, far) = (PeerId(0), PeerId(1));
     world.join(near, Traits { round_trip: Some(ms(10)), ..SERVES });
     world.join(far, Traits { round_trip: Some(ms(150)), ..SERVES });
-    for _ in 0..20 {
-        world.ask(Ask::One(advertise()));
+    for turn in 0..20 {
+        world.ask(Ask::One(Request::AdvertiseBlock(hashes(turn..turn + 1)[0])));
         for asked in [world.at(1)[0].clone(), world.at(0)[0].clone()] {
             world.answer(asked.call, Ok(Response::Nil));
             world.pass(ms(200));
