@@ -67,19 +67,19 @@ impl Number {
 }
 
 /// The compact form of so many percent of a compact target.
-pub fn percent_of(bits: u32, percent: u64) -> u32 {
+pub(crate) fn percent_of(bits: u32, percent: u64) -> u32 {
     Number::of_compact(bits).times(percent).over(100).compact()
 }
 
 /// The median time for the block at `height` of a chain of times and targets from the first block on.
-pub fn plain_median(chain: &[(u32, u32)], height: usize) -> u32 {
+pub(crate) fn plain_median(chain: &[(u32, u32)], height: usize) -> u32 {
     let mut times: Vec<u32> = chain[height.saturating_sub(11)..height.max(1)].iter().map(|each| each.0).collect();
     times.sort_unstable();
     times[times.len() / 2]
 }
 
 /// The compact target of the next block, of `time`, on a chain of times and targets from the first block on.
-pub fn plain_bits(rules: &Parameters, chain: &[(u32, u32)], time: u32) -> u32 {
+pub(crate) fn plain_bits(rules: &Parameters, chain: &[(u32, u32)], time: u32) -> u32 {
     let limit_bits = rules.proof_of_work.limit().to_compact();
     let limit = Number::of_compact(limit_bits);
     let height = chain.len();
