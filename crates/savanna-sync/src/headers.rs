@@ -181,8 +181,6 @@ pub struct Headers {
     spurned: BTreeSet<PeerId>,
     is_spurned: bool,
     deferred: Deferred,
-    /// Hashes below the tree's root, with their heights, the lowest last.
-    anchors: Vec<(u32, BlockHash)>,
     actions: VecDeque<HeaderAction>,
 }
 
@@ -216,7 +214,6 @@ impl Headers {
             spurned: BTreeSet::new(),
             is_spurned: false,
             deferred: Deferred::default(),
-            anchors: Vec::new(),
             actions: VecDeque::new(),
         }
     }

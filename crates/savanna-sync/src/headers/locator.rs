@@ -17,7 +17,6 @@ impl Headers {
         let mut points: Vec<(u32, BlockHash)> =
             hashes.filter_map(|hash| Some((self.chain.height_of(hash)?, hash))).collect();
         points.extend(self.ends.values());
-        points.extend(&self.anchors);
         let below = |&&(height, hash): &&(u32, BlockHash)| height < tip && self.chain.height_of(hash).is_some();
         if let Some(&(low, _)) = self.ends.values().filter(below).min() {
             let room = MAX_LOCATOR.saturating_sub(points.len());
@@ -27,7 +26,7 @@ impl Headers {
         }
         points.sort_unstable_by_key(|&point| Reverse(point));
         points.dedup();
-        // The lowest is what every peer shares, so it stays whatever else has to go.
+        // The root is what every peer shares, so it stays whatever else has to go.
         while points.len() > MAX_LOCATOR {
             points.remove(MAX_LOCATOR - 1);
         }

@@ -6,6 +6,8 @@ use savanna_wire::{Block, MAX_LOCATOR, Network};
 use super::*;
 use crate::verify;
 
+mod following;
+
 /// Our clock: far behind every chain here.
 const UNIX: u64 = 1_700_000_000;
 

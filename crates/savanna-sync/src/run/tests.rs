@@ -11,6 +11,7 @@ use savanna_wire::Block;
 use super::*;
 use crate::MemoryStore;
 
+mod follow;
 mod peers;
 mod stub;
 
@@ -61,9 +62,9 @@ async fn f8_a_chain_comes_from_all_peers_and_is_kept_whole() {
     assert_eq!((summary.peers, summary.refetched), (3, 0));
     assert!(net.closed.lock().unwrap().is_empty());
     assert!(told.contains(&Progress::Headers { height: 1500 }));
-    let last = told.iter().rev().find_map(|progress| match progress {
-        Progress::Stored { height, target, blocks, .. } => Some((*height, *target, *blocks)),
-        _ => None,
+    let last = told.iter().rev().find_map(|progress| {
+        let Progress::Stored { height, target, blocks, .. } = progress else { return None };
+        Some((*height, *target, *blocks))
     });
     assert_eq!(last, Some((1500, 1500, 1501)));
 }

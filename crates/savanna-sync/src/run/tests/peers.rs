@@ -49,6 +49,7 @@ pub(super) type Closed = Arc<Mutex<BTreeMap<PeerId, CloseReason>>>;
 pub(super) struct Net {
     pub(super) set: PeerSet,
     pub(super) closed: Closed,
+    peers: Vec<Arc<Mutex<State>>>,
     _tasks: Tasks,
 }
 
@@ -57,11 +58,30 @@ impl Net {
     pub(super) async fn of(peers: impl IntoIterator<Item = (&[Block], Habit)>) -> Self {
         let tasks = Tasks::new();
         let set = PeerSet::spawn(Config::PUBLIC, [7; 32], None, Clock::start(), &tasks.spawner());
-        let closed = Closed::default();
-        for (id, (chain, habit)) in (0..).zip(peers) {
-            set.add(Fake::new(PeerId(id), chain, habit, &closed)).await;
+        let mut net = Self { set, closed: Closed::default(), peers: Vec::new(), _tasks: tasks };
+        for (chain, habit) in peers {
+            net.join(chain, habit).await;
         }
-        Self { set, closed, _tasks: tasks }
+        net
+    }
+
+    /// Adds a peer, and returns its number.
+    pub(super) async fn join(&mut self, chain: &[Block], habit: Habit) -> PeerId {
+        let id = PeerId(u64::try_from(self.peers.len()).unwrap());
+        let fake = Fake::new(id, chain, habit, &self.closed);
+        self.peers.push(Arc::clone(&fake.state));
+        self.set.add(fake).await;
+        id
+    }
+
+    /// Lets a peer lack blocks.
+    pub(super) fn lack(&self, peer: usize, heights: Range<usize>) {
+        self.peers[peer].lock().unwrap().habit.lacks = heights;
+    }
+
+    /// Gives a peer another chain.
+    pub(super) fn give(&self, peer: usize, chain: &[Block]) {
+        self.peers[peer].lock().unwrap().take(chain.to_vec());
     }
 }
 
@@ -77,7 +97,7 @@ struct State {
 struct Fake {
     id: PeerId,
     info: PeerInfo,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     end: watch::Sender<Option<CloseReason>>,
     closed: Closed,
 }
@@ -88,7 +108,7 @@ impl Fake {
     fn new(id: PeerId, chain: &[Block], habit: Habit, closed: &Closed) -> Self {
         let mut state = State { habit, chain: Vec::new(), heights: BTreeMap::new(), sent: 0 };
         state.take(chain.to_vec());
-        let (state, end) = (Mutex::new(state), watch::Sender::new(None));
+        let (state, end) = (Arc::new(Mutex::new(state)), watch::Sender::new(None));
         Self { id, info: info(), state, end, closed: Arc::clone(closed) }
     }
 }
