@@ -203,7 +203,10 @@ where
 
     /// Leaves the branch of a block that is invalid, or that nobody delivers.
     fn turn_from_obstacle(&mut self, watch: &mut Watch, now: Duration) {
-        let lacking = self.download.lacking().filter(|&(_, long)| long >= WITHHELD_AFTER);
+        let (tip, _) = self.headers.chain().tip();
+        // Further below, its headers would be dear to fetch again, and no branch there is a rival of as much work.
+        let is_near = |height: u32| tip.saturating_sub(height) <= MAX_REORG_DEPTH;
+        let lacking = self.download.lacking().filter(|&(height, long)| long >= WITHHELD_AFTER && is_near(height));
         let fork = if let Some(Failure::Invalid { height, hash, error }) = self.download.failure() {
             watch.obstacle = Some(Trouble::InvalidBlock { height, hash, error });
             self.headers.reject(hash)
@@ -276,6 +279,15 @@ where
         if self.headers.is_clock_doubted() {
             return Some(Trouble::Clock);
         }
-        self.headers.is_deep().then_some(Trouble::DeepFork { depth: MAX_REORG_DEPTH })
+        if self.headers.is_deep() {
+            return Some(Trouble::DeepFork { depth: MAX_REORG_DEPTH });
+        }
+        match self.download.failure()? {
+            Failure::Unavailable { height } | Failure::Undelivered { height } => {
+                let hash = self.headers.chain().hash_at(height)?;
+                Some(Trouble::Undelivered { height, hash })
+            }
+            Failure::Invalid { height, hash, error } => Some(Trouble::InvalidBlock { height, hash, error }),
+        }
     }
 }

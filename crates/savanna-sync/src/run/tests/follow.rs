@@ -217,6 +217,18 @@ async fn adversary_22_a_block_that_is_announced_and_never_delivered_costs_second
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_block_far_below_the_tip_that_everybody_lacks_is_told_and_waited_for() {
+    let all = chain(3000, 20);
+    let lacking = Habit { lacks: 500..501, ..near() };
+    let net = net_of(&all, [lacking.clone(), lacking]).await;
+    let mut follower = Follower::start(net.set.clone(), Options::default());
+    assert_eq!(follower.trouble().await, Trouble::Undelivered { height: 500, hash: all[500].hash() });
+    net.lack(1, 0..0);
+    follower.recovered().await;
+    follower.synced(&all).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_invalid_block_under_a_valid_header_costs_its_branch() {
     let all = chain(102, 50);
     let mut invalid = all[..=100].to_vec();
