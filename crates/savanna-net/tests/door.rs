@@ -8,7 +8,7 @@ use savanna_net::{
     AcceptRates, Accepted, Connector, DialError, Dialed, Direction, Door, InboundFilter, Listener, Netgroup, PeerAddr,
     SlotLimits, Slots,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -125,64 +125,4 @@ async fn adversary_26_a_flooding_network_is_shed_while_others_come_in() {
     assert!((14..=14 + refilled).contains(&arrivals.admitted), "{arrivals:?}");
     assert_eq!(held.len(), 14);
     assert!(slots.taken(Direction::Inbound) >= 14);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn adversary_26_the_limit_is_exact_under_ten_thousand_attempts_at_once() {
-    const LIMIT: usize = 125;
-    const ATTEMPTS: usize = 10_000;
-    const AT_A_TIME: usize = 256;
-    let slots = Slots::new(SlotLimits { per_host: ATTEMPTS, per_netgroup: ATTEMPTS, ..SlotLimits::LOCAL });
-    let door = Door::from(slots.clone());
-    let mut tasks = JoinSet::new();
-    let (address, mut accepted) = listen(door.clone(), &mut tasks).await;
-    let begun = Instant::now();
-    let attempt = move |number: usize| async move {
-        let from = source((number % 250) as u8 + 1, (number / 250) as u8, 1);
-        match Connector::direct().dialing_from(from).oneshot(address.into()).await {
-            // Who is let in hears a word once everybody has tried, and who is not hears of it at once.
-            Ok(mut dialed) => dialed.stream.read_u8().await.is_ok().then_some(dialed),
-            Err(_) => None,
-        }
-    };
-    let (mut attempts, mut next) = (JoinSet::new(), 0);
-    let (mut shed, mut inside) = (0, Vec::new());
-    while next < ATTEMPTS || shed < ATTEMPTS - LIMIT {
-        while next < ATTEMPTS && attempts.len() < AT_A_TIME + LIMIT {
-            attempts.spawn(attempt(next));
-            next += 1;
-        }
-        let outcome = soon(attempts.join_next()).await.unwrap().unwrap();
-        assert!(outcome.is_none(), "somebody heard a word before it was said");
-        shed += 1;
-        while let Ok(place) = accepted.try_recv() {
-            inside.push(place);
-        }
-        assert!(inside.len() <= LIMIT && slots.taken(Direction::Inbound) <= LIMIT);
-    }
-    while inside.len() < LIMIT {
-        inside.push(soon(accepted.recv()).await.unwrap());
-    }
-    let arrivals = door.arrivals();
-    assert_eq!((arrivals.admitted, arrivals.no_slot), (LIMIT as u64, (ATTEMPTS - LIMIT) as u64));
-    assert_eq!((attempts.len(), slots.taken(Direction::Inbound)), (LIMIT, LIMIT));
-    println!("{ATTEMPTS} attempts took {:?}", begun.elapsed());
-
-    for place in &mut inside {
-        soon(place.stream.write_u8(1)).await.unwrap();
-    }
-    let mut held = Vec::new();
-    while let Some(outcome) = soon(attempts.join_next()).await {
-        held.push(outcome.unwrap().expect("a place that was given is kept"));
-    }
-    assert_eq!(held.len(), LIMIT);
-    // Places that are given back are as many as are given anew.
-    inside.truncate(LIMIT - 10);
-    for number in 0..10 {
-        let newcomer = dial(source(251, number, 1), address).await.unwrap();
-        inside.push(soon(accepted.recv()).await.unwrap());
-        held.push(newcomer);
-    }
-    assert!(is_shed(dial(source(252, 0, 1), address).await).await);
-    assert_eq!(slots.taken(Direction::Inbound), LIMIT);
 }
