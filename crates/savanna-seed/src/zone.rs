@@ -65,9 +65,9 @@ pub enum ZoneError {
     /// A record could not be written or signed.
     #[error("the answers of {0} could not be made")]
     Unwritten(Name),
-    /// Two zones have one name.
-    #[error("{0} is served twice")]
-    Twice(Name),
+    /// Of two zones one is, or is within, the other: that would need a delegation, which a seeder's zone has none of.
+    #[error("{} is within {}, which is served here too", .0.0, .0.1)]
+    Within(Box<(Name, Name)>),
 }
 
 /// A name server of a zone.

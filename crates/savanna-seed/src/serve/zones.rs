@@ -1,6 +1,5 @@
 //! The zones of a service, and the answers that each has ready.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,14 +66,17 @@ impl Zones {
     /// others; `now` in seconds since 1970.
     ///
     /// # Errors
-    /// [`ZoneError`] if two have one name, or if their answers cannot be made.
+    /// [`ZoneError`] if one is another or within another, or if their answers cannot be made.
     pub fn new(zones: impl IntoIterator<Item = Zone>, seed: [u8; 32], now: u64) -> Result<Self, ZoneError> {
-        let mut names = BTreeSet::new();
-        let mut served = Vec::new();
+        let mut served: Vec<Arc<Served>> = Vec::new();
         let mut seeds = ChaCha8Rng::from_seed(seed);
         for zone in zones {
-            if !names.insert(zone.name().clone()) {
-                return Err(ZoneError::Twice(zone.name().clone()));
+            for other in served.iter().map(|served| served.zone.name()) {
+                let (inner, outer) =
+                    if other.zone_of(zone.name()) { (zone.name(), other) } else { (other, zone.name()) };
+                if outer.zone_of(inner) {
+                    return Err(ZoneError::Within(Box::new((inner.clone(), outer.clone()))));
+                }
             }
             let mut rng = ChaCha8Rng::seed_from_u64(seeds.next_u64());
             let serial = low(now);
@@ -86,8 +88,6 @@ impl Zones {
                 making: Mutex::new(Making { roll: Roll::default(), given: now, made: now, serial, rng }),
             }));
         }
-        // A zone within another is to be found before the one that it is within.
-        served.sort_by_key(|served| std::cmp::Reverse(served.origin.len()));
         let all = All { zones: served, counters: Counters::default(), seed, streams: AtomicU64::new(1) };
         Ok(Self(Arc::new(all)))
     }

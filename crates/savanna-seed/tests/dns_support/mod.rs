@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub const MAIN: &str = "seed.example.org";
-pub const TEST: &str = "testnet.seed.example.org";
+pub const TEST: &str = "testnet-seed.example.org";
 
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()

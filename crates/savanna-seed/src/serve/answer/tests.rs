@@ -34,10 +34,10 @@ async fn zones() -> Zones {
     let inside = server("a.ns.seed.example", Some(Ipv4Addr::new(192, 0, 2, 1)));
     let signed = Zone::new("seed.example", &[inside], "host.master@example.org", 60, Some(keys)).unwrap();
     let outside = server("ns.example.org", None);
-    let plain = Zone::new("test.seed.example", &[outside], "hostmaster@example.org", 60, None).unwrap();
+    let plain = Zone::new("test.example", &[outside], "hostmaster@example.org", 60, None).unwrap();
     let zones = Zones::new([signed, plain], [1; 32], NOW).unwrap();
     zones.update("Seed.Example.", roll(120), NOW).await.unwrap();
-    zones.update("test.seed.example", roll(20), NOW).await.unwrap();
+    zones.update("test.example", roll(20), NOW).await.unwrap();
     zones
 }
 
@@ -52,8 +52,8 @@ const NAMES: [&str; 14] = [
     "a.ns.seed.example",
     "b.x1.seed.example",
     "zzz.seed.example",
-    "test.seed.example",
-    "x5.test.seed.example",
+    "test.example",
+    "x5.test.example",
     "example",
     "",
 ];

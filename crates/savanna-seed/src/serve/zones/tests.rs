@@ -90,6 +90,21 @@ async fn a_signature_began_before_and_lasts_longer_than_what_it_signs_is_kept() 
 }
 
 #[test]
+fn a_zone_within_another_is_refused() {
+    let zone = |name: &str| {
+        let server = NameServer { name: "ns.example.net".to_owned(), addresses: Vec::new() };
+        Zone::new(name, &[server], "hostmaster@example.org", 60, None).unwrap()
+    };
+    for (one, other) in
+        [("seed.example", "Seed.Example."), ("seed.example", "test.seed.example"), ("a.b.example", "b.example")]
+    {
+        let refused = Zones::new([zone(one), zone(other)], [0; 32], NOW);
+        assert!(matches!(refused, Err(ZoneError::Within(..))), "{one} and {other}");
+    }
+    assert!(Zones::new([zone("seed.example"), zone("test.example")], [0; 32], NOW).is_ok());
+}
+
+#[test]
 fn a_name_is_within_a_zone_by_whole_labels() {
     assert!(is_within(NAME, NAME));
     assert!(is_within(b"\x02x1\x04seed\x07example\x00", NAME));
