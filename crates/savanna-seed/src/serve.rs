@@ -79,6 +79,9 @@ impl Dns {
     ///
     /// # Errors
     /// [`io::Error`] if an address is taken, or not ours to take; or if none is given.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, like all that makes its sockets.
     pub fn bind(addresses: &[SocketAddr], zones: Zones, limits: Limits, seed: u64) -> io::Result<Self> {
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to answer DNS at"));
