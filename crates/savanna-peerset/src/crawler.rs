@@ -29,6 +29,7 @@
 
 mod census;
 mod changes;
+mod meet;
 mod plan;
 mod probe;
 mod record;
@@ -38,6 +39,7 @@ mod talk;
 
 pub use census::{Census, KindCount, Lag, Spread, Summary, UpgradeReadiness};
 pub use changes::{Change, Changes, Software};
+pub use meet::{Errand, Meeting};
 pub use plan::{
     MAX_DIALS, MAX_KNOWN, MAX_PASSED_OVER, MAX_TALKS, MEET_AGAIN, PORTS_PER_HOST, Plan, PlanConfig, Progress,
     SECOND_CHANCE, Saved, SavedNode, TOLD_PER_GROUP, TOLD_PER_NODE, Talk,

@@ -1,18 +1,40 @@
 //! A seeder: it decides which nodes of the network are worth naming, and names them by DNS.
 //!
-//! It survives restarts and agrees with other machines that survey the same network. It does not survey by itself: that is the
-//! business of the crawler in `savanna-peerset`, whose findings it is told.
+//! - A [`Ledger`] tracks the nodes, without IO: whom to try when, what came of it ([`Reliability`]), who may be named
+//!   ([`Rules`], [`Refusal`]), and which version is asked of them ([`Floor`]). Its [`ChainProbe`] is a question that nodes of
+//!   other chains cannot answer.
+//! - A [`Survey`] holds the conversations over real connections, and publishes a [`Roll`]; a [`LedgerStore`] survives restarts.
+//! - [`merge`] makes one roll of what several machines see, and [`dump`] writes down what is known.
+//! - [`Dns`] answers from the roll.
+
+pub mod dump;
 
 mod dnssec;
 mod draw;
+mod floor;
+mod ledger;
 mod limit;
+mod probe;
+mod reliability;
 mod roll;
+mod servable;
 mod serve;
+mod store;
+mod survey;
+mod vantage;
 mod zone;
 
 pub use dnssec::{KeyError, Keys};
 pub use draw::{DRAWS, LARGEST, draw};
+pub use floor::{Authority, Decision, Floor, GroupView, Sweep};
+pub use ledger::{Kept, Ledger, LedgerConfig, MAX_TRIES, Report, Snapshot, Tried, Try, Vetting};
 pub use limit::Limits;
+pub use probe::{Anchor, ChainProbe, Depth, Question};
+pub use reliability::{Reliability, Steadiness, Window};
 pub use roll::{Nameable, Roll};
+pub use servable::{Candidate, Height, Refusal, Rules};
 pub use serve::{Count, Counts, Dns, ROLL_LIFE, ServeError, TARGETS_THAT_TELL_CLIENTS, UpdateError, Zones};
+pub use store::{LedgerSetAside, LedgerStore, LedgerStoreError, OpenedLedger};
+pub use survey::{Published, Survey, SurveyConfig, SurveyCounts};
+pub use vantage::{Sighting, Union, VantagePoint, merge};
 pub use zone::{LONGEST_TTL, MOST_SERVICE_NAMES, NameServer, SERVICE_NAMES, SHORTEST_TTL, Zone, ZoneError};

@@ -16,8 +16,9 @@ use savanna_net::{Client, Clock, Connector, Handshake, Nil, NodeConfig, Spawner}
 use savanna_peer::{Now, Timeouts};
 use savanna_wire::{Network, PeerAddr, Services};
 
+use super::meet::meet;
 use super::talk::{Dialling, Failure, dial, talk};
-use super::{Plan, Talk};
+use super::{Errand, Meeting, Plan, Talk};
 
 /// How long a node has to answer one question, and to send the rest of an answer that has begun.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(8);
@@ -65,6 +66,14 @@ impl Surveyor {
     #[must_use]
     pub fn new(config: NodeConfig, connector: Connector, clock: Clock, spawner: Spawner) -> Self {
         Self { connector, handshake: Handshake::new(config, Nil, clock, spawner), clock }
+    }
+
+    /// Meets one node, for who has no [`Plan`] but one of his own: dials it, asks it what the errand says, and hangs up.
+    ///
+    /// # Cancel safety
+    /// Dropping the future hangs up.
+    pub fn meet(&self, errand: Errand) -> impl Future<Output = Meeting> + Send + use<> {
+        meet(self.connector.clone(), self.handshake.clone(), errand)
     }
 
     /// Crawls until the plan is done. `watch` is called after each thing that happens.

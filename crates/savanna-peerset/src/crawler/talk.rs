@@ -15,7 +15,7 @@ use savanna_wire::{AddrV2, PeerAddr, Version};
 use super::{Chain, Ending, Introduction, Probe, Talk};
 
 /// How long a node has for all our questions.
-const TALK_DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const TALK_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long zcashd has to tell addresses, where few are known: it answers at random, half a minute later on average.
 const ZCASHD_PATIENCE: Duration = Duration::from_secs(35);
@@ -156,7 +156,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-fn of_close(reason: &CloseReason) -> Ending {
+pub(super) fn of_close(reason: &CloseReason) -> Ending {
     match reason {
         CloseReason::Malformed(_) => Ending::Malformed,
         CloseReason::Misbehaved(_) => Ending::Misbehaved,

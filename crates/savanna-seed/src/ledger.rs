@@ -1,0 +1,416 @@
+//! All nodes that are known: whom to try when, what came of it, who may be named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use savanna_book::{Handshake, Netgroup, UnixTime};
+use savanna_chain::Checkpoints;
+use savanna_peerset::crawler::{Chain, Scope};
+use savanna_wire::{Network, PeerAddr, ProtocolVersion};
+
+use crate::{Decision, Depth, Floor, Refusal, Reliability, Steadiness};
+
+pub use kept::{Kept, Snapshot};
+pub use vetting::{Report, Vetting};
+
+mod kept;
+mod rest;
+mod room;
+mod vetting;
+
+/// How many conversations go on at most.
+pub const MAX_TRIES: usize = 256;
+
+/// How many of them are kept for nodes that have answered before.
+const FOR_PROVEN: usize = 64;
+
+/// How many conversations go on at most while nobody answers.
+const OFFLINE_TRIES: usize = 16;
+
+/// How many nodes at most are asked out of turn at a time, to find out whether anybody answers.
+const CANARIES: usize = 4;
+
+/// A step back of our clock that is larger is followed, in seconds.
+const CLOCK_SLACK: u32 = 60;
+
+/// What a ledger is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// The network.
+    pub network: Network,
+    /// Whether private addresses are tried and named: on networks of one's own.
+    pub scope: Scope,
+    /// How many nodes are tracked at most. A node takes some 300 bytes.
+    pub capacity: usize,
+    /// How long nobody may have answered until nobody is named, in seconds.
+    pub stale_after: u32,
+}
+
+impl LedgerConfig {
+    /// How many nodes are tracked unless said otherwise.
+    pub const CAPACITY: usize = 50_000;
+    /// How long nobody may have answered unless said otherwise, in seconds.
+    pub const STALE_AFTER: u32 = 120;
+
+    /// Returns what suits a network.
+    #[must_use]
+    pub const fn new(network: Network) -> Self {
+        Self { network, scope: Scope::of(network), capacity: Self::CAPACITY, stale_after: Self::STALE_AFTER }
+    }
+}
+
+/// A conversation to be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Try {
+    /// With whom.
+    pub address: PeerAddr,
+    /// How much of its chain it is to show.
+    pub depth: Depth,
+    /// Whether it is to be asked for addresses.
+    pub asks_addresses: bool,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tried {
+    /// It shook hands.
+    Met {
+        /// What it said of itself.
+        said: Handshake,
+        /// What it showed of its chain when asked as deep as the try wanted.
+        chain: Chain,
+    },
+    /// It did not answer, or nothing that makes sense.
+    Missed,
+    /// We could not try, and it is not to blame.
+    Unsettled,
+}
+
+/// Tracks the nodes of a network, without IO.
+///
+/// Good nodes are met every half hour to an hour, the first times an hour and a quarter apart: so the rule for few tries
+/// reaches to where the shortest window takes over. A node that fails is asked again soon, since one failure may be ours; one
+/// that goes on failing is asked ever less, by the rules that Bitcoin's seeders share.
+///
+/// While nobody answers, it is this machine that is offline, or the network that is gone: no node that has answered before is
+/// blamed, few are tried, and the good ones first. Nobody is named when that has lasted [`LedgerConfig::stale_after`].
+///
+/// # Security
+/// Addresses that nodes tell are tried only where they could be named, and one group of addresses holds, or tells, a bounded
+/// part of all. When there is no room, what has never answered and is of the largest crowd goes first, and a node that is good
+/// never: a flood of new addresses displaces itself.
+#[derive(Debug)]
+pub struct Ledger {
+    config: LedgerConfig,
+    floor: Floor,
+    rng: ChaCha8Rng,
+    nodes: Vec<Option<Node>>,
+    free: Vec<u32>,
+    index: BTreeMap<PeerAddr, u32>,
+    /// Those that have answered once, by when they are tried next.
+    proven: BTreeSet<(UnixTime, u32)>,
+    /// Those that never have.
+    unproven: BTreeSet<(UnixTime, u32)>,
+    /// How many nodes each group has.
+    groups: BTreeMap<Netgroup, u32>,
+    /// How many nodes that never answered each group has told.
+    told: BTreeMap<Netgroup, u32>,
+    /// How many nodes have answered once.
+    answered: usize,
+    trying: usize,
+    canaries: usize,
+    /// When anybody answered last, in this run.
+    last_heard: UnixTime,
+    /// The last time that was told.
+    latest: UnixTime,
+}
+
+/// What is known of a node. Kept small: there are tens of thousands.
+#[derive(Debug)]
+struct Node {
+    address: PeerAddr,
+    reliability: Reliability,
+    steadiness: Steadiness,
+    said: Option<Box<Handshake>>,
+    first_heard: UnixTime,
+    last_success: UnixTime,
+    /// When it was last asked anything.
+    asked: UnixTime,
+    /// When it was last asked to show its chain at depth.
+    shown: UnixTime,
+    next: UnixTime,
+    source: Netgroup,
+    chain: Chain,
+    failures: u8,
+    trying: Trying,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trying {
+    No,
+    InTurn,
+    Canary,
+}
+
+const _: () = assert!(size_of::<Option<Node>>() <= 192, "tens of thousands are kept");
+
+impl Node {
+    const fn new(address: PeerAddr, source: Netgroup, now: UnixTime) -> Self {
+        Self {
+            address,
+            reliability: Reliability::NEW,
+            steadiness: Steadiness::NEW,
+            said: None,
+            first_heard: now,
+            last_success: UnixTime::NEVER,
+            asked: UnixTime::NEVER,
+            shown: UnixTime::NEVER,
+            next: now,
+            source,
+            chain: Chain::Unknown,
+            failures: 0,
+            trying: Trying::No,
+        }
+    }
+
+    const fn is_proven(&self) -> bool {
+        self.reliability.successes() > 0
+    }
+}
+
+impl Ledger {
+    /// Begins without a node. The floor begins where a block at `known_height` leaves no doubt.
+    #[must_use]
+    pub fn new(config: LedgerConfig, known_height: u32, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            floor: Floor::new(config.network, known_height),
+            rng: ChaCha8Rng::from_seed(seed),
+            nodes: Vec::new(),
+            free: Vec::new(),
+            index: BTreeMap::new(),
+            proven: BTreeSet::new(),
+            unproven: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            told: BTreeMap::new(),
+            answered: 0,
+            trying: 0,
+            canaries: 0,
+            last_heard: UnixTime::NEVER,
+            latest: UnixTime::NEVER,
+        }
+    }
+
+    /// Begins without a node, with the floor where the checkpoints of the network leave no doubt.
+    #[must_use]
+    pub fn of(config: LedgerConfig, seed: [u8; 32]) -> Self {
+        let (known_height, _) = Checkpoints::of(config.network).last();
+        Self::new(config, known_height, seed)
+    }
+
+    /// Returns what it is for.
+    #[must_use]
+    pub const fn config(&self) -> &LedgerConfig {
+        &self.config
+    }
+
+    /// Returns the floor's decision.
+    #[must_use]
+    pub const fn floor(&self) -> &Decision {
+        self.floor.decision()
+    }
+
+    /// Returns how many nodes are tracked.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Returns how many conversations go on.
+    #[must_use]
+    pub const fn trying(&self) -> usize {
+        self.trying
+    }
+
+    /// Returns when anybody answered last, in this run.
+    #[must_use]
+    pub const fn last_heard(&self) -> UnixTime {
+        self.last_heard
+    }
+
+    /// Returns whether nobody has answered for so long that nothing is known of the present.
+    #[must_use]
+    pub const fn is_stale(&self, now: UnixTime) -> bool {
+        self.is_silent_for(self.config.stale_after, now)
+    }
+
+    /// Sets the floor on the operator's word.
+    pub fn attest_floor(&mut self, version: ProtocolVersion, by: &str, now: UnixTime) {
+        self.floor.attest(version, by, now);
+    }
+
+    /// Has the floor follow what was found since it last did, if it is time. Returns whether it moved.
+    pub fn review_floor(&mut self, now: UnixTime) -> bool {
+        if self.is_stale(now) || !self.floor.is_due(now) {
+            return false;
+        }
+        let sweep = self.sweep(now);
+        self.floor.observe(&sweep, now)
+    }
+
+    /// Returns the next conversation to be held, if one is. Whatever comes of it is to be [noted](Self::note).
+    pub fn poll_try(&mut self, now: UnixTime) -> Option<Try> {
+        self.follow_clock(now);
+        let is_offline = self.is_offline(now);
+        let bound = if is_offline { OFFLINE_TRIES } else { MAX_TRIES };
+        if self.trying >= MAX_TRIES {
+            return None;
+        }
+        if let Some(node) = self.canary(now) {
+            return self.begin(node, Trying::Canary, now);
+        }
+        if self.trying >= bound {
+            return None;
+        }
+        let due = |set: &BTreeSet<(UnixTime, u32)>| set.first().filter(|(at, _)| *at <= now).map(|(_, node)| *node);
+        let has_room = is_offline || self.trying < MAX_TRIES - FOR_PROVEN;
+        let unproven = due(&self.unproven).filter(|_| has_room);
+        let node = if is_offline { unproven.or_else(|| due(&self.proven)) } else { due(&self.proven).or(unproven) };
+        self.begin(node?, Trying::InTurn, now)
+    }
+
+    /// Notes what came of a try.
+    pub fn note(&mut self, address: PeerAddr, tried: Tried, now: UnixTime) {
+        self.follow_clock(now);
+        let Some(id) = self.index.get(&address).copied() else { return };
+        let Some(node) = self.nodes[id as usize].as_mut().filter(|node| node.trying != Trying::No) else { return };
+        self.trying -= 1;
+        self.canaries -= usize::from(node.trying == Trying::Canary);
+        node.trying = Trying::No;
+        match tried {
+            Tried::Unsettled => self.rest_unsettled(id, now),
+            Tried::Missed => self.note_missed(id, now),
+            Tried::Met { said, chain } => self.note_met(id, said, chain, now),
+        }
+    }
+
+    /// Gives up the conversations that go on: nothing will be noted of them.
+    pub fn forget_tries(&mut self, now: UnixTime) {
+        let trying = self.nodes.iter().flatten().filter(|node| node.trying != Trying::No);
+        for address in trying.map(|node| node.address).collect::<Vec<_>>() {
+            self.note(address, Tried::Unsettled, now);
+        }
+    }
+
+    fn note_met(&mut self, id: u32, said: Handshake, chain: Chain, now: UnixTime) {
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        let was_proven = node.is_proven();
+        node.said = Some(Box::new(said));
+        if chain != Chain::Unknown {
+            node.chain = chain;
+        }
+        let was_there = matches!(chain, Chain::Ours | Chain::Behind);
+        node.reliability.note(was_there, now);
+        node.steadiness.note(was_there);
+        if was_there {
+            node.failures = 0;
+            node.last_success = now;
+            self.last_heard = now;
+        } else {
+            node.failures = node.failures.saturating_add(1);
+        }
+        let source = node.source;
+        if was_there && !was_proven {
+            room::count_down(&mut self.told, source);
+            self.answered += 1;
+        }
+        self.rest(id, was_there, now);
+    }
+
+    fn note_missed(&mut self, id: u32, now: UnixTime) {
+        let is_offline = self.is_offline(now);
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        if is_offline && node.is_proven() {
+            return self.rest_unsettled(id, now);
+        }
+        node.failures = node.failures.saturating_add(1);
+        if !is_offline {
+            node.reliability.note(false, now);
+            node.steadiness.note(false);
+        }
+        self.rest(id, false, now);
+    }
+
+    fn begin(&mut self, id: u32, how: Trying, now: UnixTime) -> Option<Try> {
+        let node = self.nodes[id as usize].as_mut()?;
+        let set = if node.is_proven() { &mut self.proven } else { &mut self.unproven };
+        set.remove(&(node.next, id));
+        node.trying = how;
+        node.asked = now;
+        self.trying += 1;
+        self.canaries += usize::from(how == Trying::Canary);
+        let is_shown = node.chain == Chain::Ours && now.since(node.shown) < rest::SHOW_AGAIN;
+        let depth = if is_shown { Depth::Light } else { Depth::Deep };
+        if depth == Depth::Deep {
+            node.shown = now;
+        }
+        Some(Try { address: node.address, depth, asks_addresses: how == Trying::InTurn })
+    }
+
+    /// Returns a node to be asked out of turn, because nobody has answered for a while: the good ones in turn.
+    fn canary(&self, now: UnixTime) -> Option<u32> {
+        let rest = self.config.stale_after / 4;
+        if self.canaries >= CANARIES || !self.is_silent_for(rest, now) {
+            return None;
+        }
+        let rested = self.proven.iter().filter_map(|(_, id)| {
+            let node = self.nodes[*id as usize].as_ref().filter(|node| now.since(node.asked) >= rest)?;
+            Some((!node.reliability.is_good(), node.failures, node.asked, *id))
+        });
+        rested.min().map(|(.., id)| id)
+    }
+
+    const fn is_offline(&self, now: UnixTime) -> bool {
+        self.answered > 0 && self.is_silent_for(self.config.stale_after / 2, now)
+    }
+
+    const fn is_silent_for(&self, seconds: u32, now: UnixTime) -> bool {
+        self.last_heard.0 == UnixTime::NEVER.0 || now.since(self.last_heard) > seconds
+    }
+
+    /// Follows our clock where it was set back: everything that is kept moves with it.
+    fn follow_clock(&mut self, now: UnixTime) {
+        let back = self.latest.since(now);
+        if back > CLOCK_SLACK {
+            for node in self.nodes.iter_mut().flatten() {
+                node.set_back(back);
+            }
+            self.last_heard = self.last_heard.minus(back);
+            self.floor.set_back(back);
+            self.schedule_all();
+        }
+        self.latest = now;
+    }
+
+    fn schedule_all(&mut self) {
+        self.proven.clear();
+        self.unproven.clear();
+        for (id, node) in (0_u32..).zip(&self.nodes) {
+            if let Some(node) = node.as_ref().filter(|node| node.trying == Trying::No) {
+                let set = if node.is_proven() { &mut self.proven } else { &mut self.unproven };
+                set.insert((node.next, id));
+            }
+        }
+    }
+
+    /// Counts those that are refused, for each reason. A reason that nobody gives is not there.
+    #[must_use]
+    pub fn refusals(&self, now: UnixTime) -> BTreeMap<Refusal, usize> {
+        self.vet(now).refused
+    }
+}
+
+#[cfg(test)]
+mod tests;
