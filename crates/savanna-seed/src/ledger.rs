@@ -32,6 +32,9 @@ const OFFLINE_TRIES: usize = 16;
 /// How many nodes at most are asked out of turn at a time, to find out whether anybody answers.
 const CANARIES: usize = 4;
 
+/// How far apart they begin, in seconds.
+const CANARY_EVERY: u32 = 2;
+
 /// A step back of our clock that is larger is followed, in seconds.
 const CLOCK_SLACK: u32 = 60;
 
@@ -121,6 +124,7 @@ pub struct Ledger {
     answered: usize,
     trying: usize,
     canaries: usize,
+    last_canary: UnixTime,
     /// When anybody answered last, in this run.
     last_heard: UnixTime,
     /// The last time that was told.
@@ -198,6 +202,7 @@ impl Ledger {
             answered: 0,
             trying: 0,
             canaries: 0,
+            last_canary: UnixTime::NEVER,
             last_heard: UnixTime::NEVER,
             latest: UnixTime::NEVER,
         }
@@ -287,13 +292,30 @@ impl Ledger {
         let Some(id) = self.index.get(&address).copied() else { return };
         let Some(node) = self.nodes[id as usize].as_mut().filter(|node| node.trying != Trying::No) else { return };
         self.trying -= 1;
-        self.canaries -= usize::from(node.trying == Trying::Canary);
+        let was_canary = node.trying == Trying::Canary;
         node.trying = Trying::No;
+        if was_canary {
+            self.canaries -= 1;
+            return self.note_canary(id, tried, now);
+        }
         match tried {
             Tried::Unsettled => self.rest_unsettled(id, now),
             Tried::Missed => self.note_missed(id, now),
             Tried::Met { said, chain } => self.note_met(id, said, chain, now),
         }
+    }
+
+    /// Notes what came of a try out of turn: it says that somebody is there, and weighs nothing.
+    fn note_canary(&mut self, id: u32, tried: Tried, now: UnixTime) {
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        if let Tried::Met { said, chain: chain @ (Chain::Ours | Chain::Behind) } = tried {
+            node.said = Some(Box::new(said));
+            node.chain = chain;
+            node.failures = 0;
+            node.last_success = now;
+            self.last_heard = now;
+        }
+        self.proven.insert((node.next, id));
     }
 
     /// Gives up the conversations that go on: nothing will be noted of them.
@@ -350,7 +372,10 @@ impl Ledger {
         node.trying = how;
         node.asked = now;
         self.trying += 1;
-        self.canaries += usize::from(how == Trying::Canary);
+        if how == Trying::Canary {
+            self.canaries += 1;
+            self.last_canary = now;
+        }
         let is_shown = node.chain == Chain::Ours && now.since(node.shown) < rest::SHOW_AGAIN;
         let depth = if is_shown { Depth::Light } else { Depth::Deep };
         if depth == Depth::Deep {
@@ -362,7 +387,8 @@ impl Ledger {
     /// Returns a node to be asked out of turn, because nobody has answered for a while: the good ones in turn.
     fn canary(&self, now: UnixTime) -> Option<u32> {
         let rest = self.config.stale_after / 4;
-        if self.canaries >= CANARIES || !self.is_silent_for(rest, now) {
+        let is_early = now.since(self.last_canary) < CANARY_EVERY;
+        if is_early || self.canaries >= CANARIES || !self.is_silent_for(rest, now) {
             return None;
         }
         let rested = self.proven.iter().filter_map(|(_, id)| {
@@ -388,6 +414,7 @@ impl Ledger {
                 node.set_back(back);
             }
             self.last_heard = self.last_heard.minus(back);
+            self.last_canary = self.last_canary.minus(back);
             self.floor.set_back(back);
             self.schedule_all();
         }

@@ -167,7 +167,10 @@ impl Survey {
             }
             tokio::select! {
                 Some((question, meeting)) = meetings.next() => self.note(&question, meeting),
-                _ = turns.tick() => turn(&mut self.ledger, self.now()),
+                _ = turns.tick() => {
+                    let now = self.now();
+                    turn(&mut self.ledger, now);
+                }
             }
             let now = Instant::now();
             if now >= next_judgement {

@@ -74,7 +74,8 @@ fn rests_by_sums(history: &[(u32, bool)], rules: &[(usize, f64, f64, u32)]) -> O
 fn histories() -> impl Iterator<Item = (u64, History)> {
     (0..400_u64).map(|seed| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (length, chance) = (1 + rng.next_u32() % 120, rng.next_u32() % 101);
+        let often = if seed % 4 == 0 { 4 } else { 101 };
+        let (length, chance) = (1 + rng.next_u32() % 120, rng.next_u32() % often);
         let spans = [60, 2_000, 4_000, 30_000, 400_000];
         let longest = spans[(rng.next_u32() % 5) as usize];
         let one = |rng: &mut ChaCha8Rng| (rng.next_u32() % longest, rng.next_u32() % 100 < chance);
@@ -150,7 +151,7 @@ fn cases_worked_by_hand() {
 
 #[test]
 fn who_never_answers_is_ignored_longer_and_longer_and_then_banned() {
-    let mut absent =
+    let absent =
         |days: u32, tries_a_day: u32| played(&vec![(86_400 / tries_a_day, false); (days * tries_a_day) as usize]);
     assert_eq!((absent(1, 1).ignore(), absent(1, 1).ban()), (None, None));
     // A day of absence leaves e^(−0.96 × 3) = 0.056 of eight hours.
