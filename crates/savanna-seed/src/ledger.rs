@@ -294,6 +294,9 @@ impl Ledger {
         self.trying -= 1;
         let was_canary = node.trying == Trying::Canary;
         node.trying = Trying::No;
+        if matches!(tried, Tried::Met { chain: Chain::Ours | Chain::Behind, .. }) {
+            self.leave_silence_out(now);
+        }
         if was_canary {
             self.canaries -= 1;
             return self.note_canary(id, tried, now);
@@ -323,6 +326,14 @@ impl Ledger {
         let trying = self.nodes.iter().flatten().filter(|node| node.trying != Trying::No);
         for address in trying.map(|node| node.address).collect::<Vec<_>>() {
             self.note(address, Tried::Unsettled, now);
+        }
+    }
+
+    /// Leaves a time out in which nobody answered, when somebody does: nothing is known of it.
+    fn leave_silence_out(&mut self, now: UnixTime) {
+        if self.is_offline(now) && self.last_heard != UnixTime::NEVER {
+            let silence = now.since(self.last_heard);
+            self.nodes.iter_mut().flatten().for_each(|node| node.reliability.skip(silence, now));
         }
     }
 

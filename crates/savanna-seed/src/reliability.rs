@@ -197,6 +197,13 @@ impl Reliability {
         }
     }
 
+    /// Leaves out a time of which nothing is known.
+    pub(crate) fn skip(&mut self, seconds: u32, now: UnixTime) {
+        if self.last_try != UnixTime::NEVER {
+            self.last_try = self.last_try.max(self.last_try.plus(seconds).min(now));
+        }
+    }
+
     /// Returns all of it as bytes, to be kept on disk.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
