@@ -187,7 +187,7 @@ fn total_work(headers: &[BlockHeader], hashes: &[BlockHash]) -> Option<Work> {
 }
 
 fn below(bound: usize, rng: &mut ChaCha8Rng) -> usize {
-    let drawn = u64::from(rng.next_u32()) * bound as u64 >> 32;
+    let drawn = (u64::from(rng.next_u32()) * bound as u64) >> 32;
     usize::try_from(drawn).unwrap_or(0)
 }
 

@@ -66,7 +66,7 @@ impl Ledger {
     }
 
     fn between(&mut self, from: u32, below: u32) -> u32 {
-        let drawn = u64::from(self.rng.next_u32()) * u64::from(below.saturating_sub(from)) >> 32;
+        let drawn = (u64::from(self.rng.next_u32()) * u64::from(below.saturating_sub(from))) >> 32;
         from.saturating_add(u32::try_from(drawn).unwrap_or(0))
     }
 }

@@ -117,7 +117,7 @@ impl Ledger {
         let own = size(group);
         let mut last: Option<((Worth, Reverse<u32>), u32)> = None;
         for _ in 0..LOOKED_AT {
-            let drawn = u64::from(self.rng.next_u32()) * self.nodes.len() as u64 >> 32;
+            let drawn = (u64::from(self.rng.next_u32()) * self.nodes.len() as u64) >> 32;
             let Ok(id) = u32::try_from(drawn) else { continue };
             let Some(node) = self.nodes[id as usize].as_ref().filter(|node| node.trying == Trying::No) else {
                 continue;

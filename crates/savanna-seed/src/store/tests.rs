@@ -9,7 +9,7 @@ use crate::{Authority, Decision, Kept, Reliability, Steadiness};
 
 fn kept(number: u32) -> Kept {
     let [a, b, c, d] = number.to_be_bytes();
-    let address: PeerAddr = if number % 3 == 0 {
+    let address: PeerAddr = if number.is_multiple_of(3) {
         format!("[2a01:{b:x}{c:02x}:{d:x}::{a:x}]:8233").parse().unwrap()
     } else {
         format!("20.{b}.{c}.{d}:8233").parse().unwrap()
@@ -30,7 +30,7 @@ fn kept(number: u32) -> Kept {
         source: Netgroup::of(address.host),
         reliability,
         steadiness,
-        said: (number % 4 != 0).then_some(said),
+        said: (!number.is_multiple_of(4)).then_some(said),
         chain: [Chain::Unknown, Chain::Ours, Chain::Behind, Chain::Other][number as usize % 4],
         first_heard: UnixTime(1_780_000_000),
         last_success: UnixTime(number),

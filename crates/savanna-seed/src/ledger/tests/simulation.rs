@@ -51,9 +51,9 @@ impl World {
         let said = Handshake { height: said().height + since, ..said() };
         let is_there = match self.kinds[&address] {
             _ if !self.is_alive => false,
-            Kind::Good => self.rng.next_u32() % 500 != 0,
+            Kind::Good => !self.rng.next_u32().is_multiple_of(500),
             Kind::OtherChain | Kind::Obsolete => true,
-            Kind::Flapping { period, phase } => (now.0 + phase) / period % 2 == 0,
+            Kind::Flapping { period, phase } => ((now.0 + phase) / period).is_multiple_of(2),
             Kind::Nobody => false,
         };
         match self.kinds[&address] {
