@@ -278,3 +278,26 @@ fn adversary_13_few_groups_do_not_move_the_height() {
     let vetting = ledger.vet(now);
     assert_eq!((vetting.roll.nodes.len(), vetting.refused.get(&Refusal::Ahead)), (20, Some(&400)));
 }
+
+/// Prints what 50,000 nodes take, all of which have answered; the bound leaves room for what the allocator keeps.
+#[cfg(target_os = "linux")]
+#[test]
+fn fifty_thousand_nodes_take_little_memory() {
+    let resident = || -> u64 {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        4_096 * pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = resident();
+    let mut ledger = ledger(LedgerConfig::CAPACITY);
+    let group = |number: u32| -> PeerAddr {
+        format!("{}.{}.{}.{}:8233", 20 + number % 150, number / 150 % 250, number / 37_500, 1).parse().unwrap()
+    };
+    ledger.introduce((0..50_000).map(group), START);
+    play(&mut ledger, START, 10, |_, _| met());
+    let taken = resident().saturating_sub(before);
+    let tracked = ledger.tracked() as u64;
+    println!("{tracked} nodes take {} KiB, {} bytes each", taken / 1_024, taken / tracked);
+    assert_eq!(tracked, 50_000);
+    assert!(ledger.roll(START.plus(10)).nodes.len() > 45_000, "but for private ranges, all are named");
+    assert!(taken < 150 << 20, "{taken}");
+}
