@@ -45,6 +45,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Connect(args) => commands::connect::run(args).await,
             Command::Sync(args) => commands::sync::run(args).await,
+            Command::Archive(args) => commands::archive::run(args).await,
             Command::Crawl(args) => commands::crawl::run(args).await,
             Command::Demo(args) => commands::demo::run(args).await,
         }

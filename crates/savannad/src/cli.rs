@@ -8,6 +8,12 @@ use clap::{Args, Parser, Subcommand};
 use savanna_net::Target;
 use savanna_wire::Network;
 
+mod archive;
+
+pub(crate) use archive::{
+    ArchiveArgs, ArchiveCommand, ExportArgs, GetArgs, HeightRange, IndexArgs, Name, ReportArgs,
+};
+
 /// Zcash's peer-to-peer network, from the command line.
 #[derive(Debug, Parser)]
 #[command(name = "savanna", version, about, after_help = AFTER_HELP)]
@@ -27,6 +33,8 @@ pub(crate) enum Command {
     Connect(ConnectArgs),
     /// Fetch the chain from peers, verify it, and keep it
     Sync(SyncArgs),
+    /// Look into the chain that is kept: what it is, whether it is whole, and its blocks
+    Archive(ArchiveArgs),
     /// Survey the whole network: who is there, what they run, and who would be left behind
     Crawl(CrawlArgs),
     /// Watch a newcomer fetch real blocks from peers on this machine, of which one stalls and one lies

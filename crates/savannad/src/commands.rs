@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub(crate) mod archive;
 pub(crate) mod connect;
 pub(crate) mod crawl;
 pub(crate) mod demo;
