@@ -103,6 +103,18 @@ pub fn chain(count: u32, padding: usize) -> Vec<Block> {
     std::iter::once(genesis).chain(rest).collect()
 }
 
+/// Makes the block that follows `parent` at `height`, with a header that `change` has had its way with.
+#[must_use]
+pub fn with_header(parent: &Block, height: u32, change: impl FnOnce(&mut BlockHeader)) -> Block {
+    let next = extend(parent, height, 1, 0, 0).remove(0);
+    let mut header = next.header().clone();
+    change(&mut header);
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    bytes.extend(next.body());
+    Block::new(Bytes::from(bytes)).unwrap()
+}
+
 /// Makes a block with the header of `block` and a body of its own.
 #[must_use]
 pub fn with_wrong_body(block: &Block) -> Block {

@@ -10,9 +10,7 @@ use savanna_wire::Network;
 
 mod archive;
 
-pub(crate) use archive::{
-    ArchiveArgs, ArchiveCommand, ExportArgs, GetArgs, HeightRange, IndexArgs, Name, ReportArgs,
-};
+pub(crate) use archive::{ArchiveArgs, ArchiveCommand, ExportArgs, GetArgs, HeightRange, IndexArgs, Name, ReportArgs};
 
 /// Zcash's peer-to-peer network, from the command line.
 #[derive(Debug, Parser)]

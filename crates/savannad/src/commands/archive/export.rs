@@ -18,7 +18,9 @@ const BUFFER: usize = 1 << 20;
 /// Writes each block after the network's four bytes and its length, which has four bytes too, the least significant first.
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     if args.output.is_none() && io::stdout().is_terminal() {
-        bail!("blocks are binary, and standard output is a terminal: name a file with --output, or pipe them somewhere");
+        bail!(
+            "blocks are binary, and standard output is a terminal: name a file with --output, or pipe them somewhere"
+        );
     }
     let store = open(&args.dir, Options::default())?;
     let (first, last) = bounds(args.range, tip_of(&store)?.height)?;

@@ -85,7 +85,8 @@ impl Found {
 
 fn summary_of(height: u32, block: &Block) -> anyhow::Result<BlockSummary> {
     let header = block.header();
-    let ids: Result<Vec<String>, _> = transactions(block)?.map(|view| view.map(|view| view.txid().to_string())).collect();
+    let ids: Result<Vec<String>, _> =
+        transactions(block)?.map(|view| view.map(|view| view.txid().to_string())).collect();
     Ok(BlockSummary {
         height,
         hash: block.hash().to_string(),

@@ -120,23 +120,32 @@ fn to_text(info: &Info) -> String {
         _ => line("tip", "none: the archive is empty"),
     }
     line("blocks", &format!("{} ({}), {} on disk", info.blocks, size(info.block_bytes), size(info.disk_bytes)));
-    line("durable", &info.durable_height.map_or_else(|| "nothing".to_owned(), |height| format!("up to height {height}")));
+    line(
+        "durable",
+        &info.durable_height.map_or_else(|| "nothing".to_owned(), |height| format!("up to height {height}")),
+    );
     if let Some(grown) = info.last_growth {
         line("last grown", &date(grown));
     }
     line("work", &format!("{} hashes", info.work));
-    line("transactions", &match info.transactions_indexed {
-        None => "not indexed".to_owned(),
-        Some(blocks) if blocks >= info.blocks => "indexed".to_owned(),
-        Some(blocks) => format!("indexed in {blocks} of {} blocks", info.blocks),
-    });
+    line(
+        "transactions",
+        &match info.transactions_indexed {
+            None => "not indexed".to_owned(),
+            Some(blocks) if blocks >= info.blocks => "indexed".to_owned(),
+            Some(blocks) => format!("indexed in {blocks} of {} blocks", info.blocks),
+        },
+    );
     if info.reorganisations.is_empty() {
         line("reorganisations", "none");
     }
     for (index, fork) in info.reorganisations.iter().enumerate() {
         line(if index == 0 { "reorganisations" } else { "" }, &to_sentence(fork));
     }
-    line("verified", "before they were stored: links, work where the network demands it, merkle roots, rules of the body");
+    line(
+        "verified",
+        "before they were stored: links, work where the network demands it, merkle roots, rules of the body",
+    );
     line("", "`savanna archive verify` does it again");
     line("not verified", UNVERIFIED);
     text

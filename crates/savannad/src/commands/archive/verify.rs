@@ -154,7 +154,8 @@ fn heights(outcome: &Outcome) -> String {
 }
 
 fn to_text(outcome: &Outcome) -> String {
-    let mut lines: Vec<String> = outcome.damage.iter().map(|one| format!("height {}: {}", one.height, one.what)).collect();
+    let mut lines: Vec<String> =
+        outcome.damage.iter().map(|one| format!("height {}: {}", one.height, one.what)).collect();
     let Outcome { tip_height, tip_hash, blocks, bytes, seconds, .. } = outcome;
     lines.push(format!("height {tip_height}: {tip_hash}"));
     let verdict = match outcome.damaged {

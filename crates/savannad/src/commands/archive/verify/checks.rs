@@ -22,9 +22,13 @@ impl<'a> Checks<'a> {
     /// Says what is checked in an archive that ends at `tip`.
     pub(super) fn verified(&self, tip: u32) -> Vec<String> {
         let work = match self.parameters.proof_of_work {
-            ProofOfWork::Equihash200_9 { .. } => "work: Equihash, hash and target of each header, and that its ancestors \
-                 demand this target and allow its time",
-            ProofOfWork::Unchecked { .. } => "that each header's ancestors allow its time; this network demands no work",
+            ProofOfWork::Equihash200_9 { .. } => {
+                "work: Equihash, hash and target of each header, and that its ancestors \
+                 demand this target and allow its time"
+            }
+            ProofOfWork::Unchecked { .. } => {
+                "that each header's ancestors allow its time; this network demands no work"
+            }
         };
         let checkpoints = self.checkpoints.iter().filter(|(height, _)| *height <= tip).count();
         vec![
