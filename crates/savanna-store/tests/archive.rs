@@ -212,3 +212,22 @@ fn adversary_27_blocks_without_their_index_are_not_thrown_away() {
     assert!(matches!(BlockStore::open(dir.path(), Network::Regtest), Err(StoreError::Corrupt { .. })));
     assert_eq!(length(), before);
 }
+
+/// A measurement, to be run by hand on a machine that has nothing else to do.
+#[test]
+#[ignore = "it measures"]
+fn serving_reads_a_gigabyte_and_a_half_a_second_on_one_core() {
+    const PASSES: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(2000, 60_000);
+    let store = open(dir.path());
+    chain.chunks(100).for_each(|run| drop(store.append(run).unwrap()));
+    for (name, read) in [("serve", BlockStore::serve as fn(&BlockStore, u32) -> _), ("block", BlockStore::block)] {
+        let began = std::time::Instant::now();
+        let mut bytes = 0;
+        for height in (0..2001).cycle().take(2001 * PASSES) {
+            bytes += read(&store, height).unwrap().unwrap().bytes().len();
+        }
+        println!("{name}: {:.2} GB/s", bytes as f64 / 1e9 / began.elapsed().as_secs_f64());
+    }
+}

@@ -38,9 +38,14 @@ fn coinbase(block: &Block) -> TxId {
 }
 
 fn assert_fails(output: &Output, sentence: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
-    assert!(stderr(output).starts_with("savanna: ") && stderr(output).contains(sentence), "{}", stderr(output));
-    assert_eq!(stderr(output).lines().count(), 1, "{}", stderr(output));
+    let told = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    // On a slow machine there is progress before it.
+    let sentences: Vec<&str> = told.lines().filter(|line| line.starts_with("savanna: ")).collect();
+    assert!(
+        sentences.len() == 1 && sentences[0].contains(sentence) && told.ends_with(&format!("{}\n", sentences[0])),
+        "{told}"
+    );
 }
 
 #[test]
@@ -268,5 +273,5 @@ fn a_reader_that_goes_away_ends_an_export_quietly() {
     let mut child = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdout.take().unwrap().read_exact(&mut [0; 10]).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+    assert!(output.status.success() && !stderr(&output).contains("savanna: "), "{}", stderr(&output));
 }
