@@ -195,7 +195,7 @@ fn get_gives_a_block_as_it_was() {
     write(dir.path(), &chain);
     let (block, hash) = (&chain[13], chain[13].hash().to_string());
     for name in ["13", &hash] {
-        assert_eq!(archive(dir.path(), &["get", name]).stdout, block.bytes());
+        assert_eq!(archive(dir.path(), &["get", name]).stdout, block.bytes()[..]);
         let text = stdout(&archive(dir.path(), &["get", name, "--hex"]));
         let digits: String = block.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(text, digits + "\n");
