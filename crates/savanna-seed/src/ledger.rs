@@ -45,7 +45,7 @@ pub struct LedgerConfig {
     pub network: Network,
     /// Whether private addresses are tried and named: on networks of one's own.
     pub scope: Scope,
-    /// How many nodes are tracked at most. A node takes some 300 bytes.
+    /// How many nodes are tracked at most. A node takes some 400 bytes.
     pub capacity: usize,
     /// How long nobody may have answered until nobody is named, in seconds.
     pub stale_after: u32,
