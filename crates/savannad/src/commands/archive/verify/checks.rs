@@ -26,9 +26,7 @@ impl<'a> Checks<'a> {
                 "work: Equihash, hash and target of each header, and that its ancestors \
                  demand this target and allow its time"
             }
-            ProofOfWork::Unchecked { .. } => {
-                "that each header's ancestors allow its time; this network demands no work"
-            }
+            ProofOfWork::Unchecked { .. } => "times: each header's ancestors allow it; this network demands no work",
         };
         let checkpoints = self.checkpoints.iter().filter(|(height, _)| *height <= tip).count();
         vec![
