@@ -5,6 +5,7 @@
 //! argument, on a scale whose origin is the caller's choice.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use savanna_chain::BlockError;
@@ -12,11 +13,13 @@ use savanna_net::PeerId;
 use savanna_peer::Missing;
 use savanna_wire::{Block, BlockHash};
 
+mod counts;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
+pub use counts::{DownloadCounts, Refetched};
 use window::Window;
 
 /// The most blocks of one question: the network serves questions in turn, and what is asked again waits behind others.
@@ -32,11 +35,17 @@ pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 pub const UNDELIVERED_AFTER: Duration = Duration::from_secs(120);
 
 /// How much may be under way at once.
+///
+/// `bytes` is the one budget of memory. It bounds the blocks that came and are not stored, whether they wait for a lower one, for
+/// the proof that they belong to the chain, or for the disk. It does not bound what is under way beyond its expected size, which
+/// the source's own limit of a stream does ([`savanna_peerset::Config::streamed_bytes`]), nor the buffers of connections, nor the
+/// chain of headers above the last checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most bytes of blocks that are not yet stored, those under way by their expected size.
     pub bytes: usize,
-    /// The most blocks from the lowest missing one on.
+    /// The most slots from the lowest block not handed over on, some 100 bytes each: with small blocks this many are fetched
+    /// ahead, with large ones `bytes` is reached first.
     pub blocks: usize,
     /// The most blocks that are asked for at once, of all peers together. Each may turn out as long as blocks can be.
     pub under_way: usize,
@@ -44,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 * 1024 * 1024, blocks: 1024, under_way: 256 }
+        Self { bytes: 64 * 1024 * 1024, blocks: 4096, under_way: 384 }
     }
 }
 
@@ -70,6 +79,17 @@ pub struct Arrival {
     pub hash: BlockHash,
     /// The block, or why there is none.
     pub result: Result<Delivery, Missing>,
+}
+
+/// A block that came and is what was asked for, whatever is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// The height at which it was asked for.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// The hash of the block that it follows.
+    pub previous: BlockHash,
 }
 
 /// Something to be done.
@@ -127,8 +147,9 @@ pub struct Download {
     asks: BTreeMap<AskId, BTreeMap<BlockHash, u32>>,
     next_ask: u64,
     actions: VecDeque<Action>,
-    invalid: Option<Failure>,
-    refetched: u64,
+    /// The lowest block that breaks a rule.
+    invalid: Option<(u32, BlockHash, BlockError)>,
+    counts: DownloadCounts,
 }
 
 impl Download {
@@ -141,7 +162,7 @@ impl Download {
             next_ask: 0,
             actions: VecDeque::new(),
             invalid: None,
-            refetched: 0,
+            counts: DownloadCounts::new(),
         }
     }
 
@@ -166,32 +187,58 @@ impl Download {
     /// Returns how many times a block was asked for again because it came with a wrong body, or not in time, or found no room.
     #[must_use]
     pub const fn refetched(&self) -> u64 {
-        self.refetched
+        self.counts.asked_again
     }
 
-    /// Takes what became of hashes of a question. What was not asked for is ignored.
-    pub fn handle_arrivals(&mut self, ask: AskId, arrivals: Vec<Arrival>, now: Duration) {
-        let Some(open) = self.asks.get_mut(&ask) else { return };
+    /// Returns what has been handled so far and how much is under way.
+    #[must_use]
+    pub fn counts(&self) -> DownloadCounts {
+        let refetched = Refetched { no_room: self.window.shed_count(), ..self.counts.refetched };
+        DownloadCounts {
+            refetched,
+            blocks_under_way: self.window.asked(),
+            bytes_under_way: self.window.expected(),
+            bytes_held: self.window.held(),
+            window: self.window.len(),
+            ..self.counts
+        }
+    }
+
+    /// Takes what became of hashes of a question, and returns which of the wanted blocks came. What was not asked for is ignored.
+    pub fn handle_arrivals(&mut self, ask: AskId, arrivals: Vec<Arrival>, now: Duration) -> Vec<Sight> {
+        let mut sights = Vec::new();
+        let Some(open) = self.asks.get_mut(&ask) else { return sights };
         for Arrival { hash, result } in arrivals {
             let Some(height) = open.remove(&hash) else { continue };
             match result {
-                Ok(Delivery { block, verdict: Ok(()), .. }) if block.hash() == hash => {
-                    self.window.arrive(height, block)
-                }
                 Ok(Delivery { peer, verdict: Err(error), .. }) if error.is_mutation() => {
+                    self.counts.refetched.wrong_body += 1;
                     self.actions.push_back(Action::Report(peer));
                     self.window.give_back(height, hash, true);
                 }
-                Ok(Delivery { verdict: Err(error), .. }) => {
-                    self.invalid = Some(Failure::Invalid { height, hash, error });
+                Ok(Delivery { block, verdict, .. }) if block.hash() == hash => {
+                    let sight = Sight { height, hash, previous: block.header().previous };
+                    let is_wanted = match verdict {
+                        Ok(()) => self.window.arrive(height, block),
+                        Err(error) => {
+                            let is_wanted = self.window.refuse(height, hash);
+                            if is_wanted && self.invalid.is_none_or(|(lowest, ..)| height < lowest) {
+                                self.invalid = Some((height, hash, error));
+                            }
+                            is_wanted
+                        }
+                    };
+                    self.counts.arrived += u64::from(is_wanted);
+                    sights.extend(is_wanted.then_some(sight));
                 }
-                Ok(Delivery { verdict: Ok(()), .. }) => self.window.lack(height, hash, Missing::Dropped, now),
-                Err(why) => self.window.lack(height, hash, why, now),
+                Ok(_) => self.window.lack(height, hash, self.counts.count_missing(Missing::Dropped), now),
+                Err(why) => self.window.lack(height, hash, self.counts.count_missing(why), now),
             }
         }
         if open.is_empty() {
             self.asks.remove(&ask);
         }
+        sights
     }
 
     /// Takes the news that `bytes` of the blocks handed over are stored.
@@ -206,17 +253,47 @@ impl Download {
 
     /// Adds the next hashes of the chain.
     pub fn extend(&mut self, hashes: impl IntoIterator<Item = BlockHash>) {
+        hashes.into_iter().for_each(|hash| self.window.push(Some(hash)));
+    }
+
+    /// Adds the next heights of the chain, those whose hashes are not known yet without them: [`Self::list`] tells them later.
+    pub fn extend_unlisted(&mut self, hashes: impl IntoIterator<Item = Option<BlockHash>>) {
         hashes.into_iter().for_each(|hash| self.window.push(hash));
+    }
+
+    /// Tells hashes, from height `first` on, of blocks that have none.
+    pub fn list(&mut self, first: u32, hashes: impl IntoIterator<Item = BlockHash>) {
+        (first..).zip(hashes).for_each(|(height, hash)| self.window.fill(height, hash));
+    }
+
+    /// Takes the hashes of these heights away, because the list that told them is false. What came for them is dropped.
+    pub fn unlist(&mut self, heights: RangeInclusive<u32>) {
+        self.invalid.take_if(|(height, ..)| heights.contains(height));
+        self.window.hollow_out(heights.clone());
+        self.cancel_asks(|height| heights.contains(&height));
+    }
+
+    /// Lets blocks be handed over up to the height `proven` and no further, and puts those up to `first_end` before all others.
+    ///
+    /// A chain of which every hash is proven needs none of this.
+    pub fn prove(&mut self, proven: u32, first_end: u32) {
+        self.window.prove(proven, first_end);
     }
 
     /// Forgets every block above `height`, handed over or not, because another chain took its place.
     pub fn rewind(&mut self, height: u32) {
         self.window.rewind(height);
-        self.invalid = None;
-        let dead = |open: &BTreeMap<BlockHash, u32>| open.values().any(|&of| of > height);
+        self.invalid.take_if(|(of, ..)| *of > height);
+        self.cancel_asks(|of| of > height);
+    }
+
+    /// Forgets the questions for any block at such a height. What else they asked for is asked for anew.
+    fn cancel_asks(&mut self, is_dead: impl Fn(u32) -> bool) {
+        let dead = |open: &BTreeMap<BlockHash, u32>| open.values().any(|&height| is_dead(height));
         let dead: Vec<AskId> = self.asks.iter().filter(|(_, open)| dead(open)).map(|(&ask, _)| ask).collect();
         for ask in dead {
             for (hash, height) in self.asks.remove(&ask).unwrap_or_default() {
+                self.counts.refetched.cancelled += u64::from(!is_dead(height));
                 self.window.give_back(height, hash, false);
             }
             self.actions.push_back(Action::Cancel(ask));
@@ -269,7 +346,8 @@ impl Download {
             }
             (_, Missing::NotFound | Missing::Dropped | Missing::TimedOut, _) => None,
         };
-        self.invalid.or_else(given_up)
+        let invalid = self.invalid.filter(|&(height, ..)| self.window.is_proven(height));
+        invalid.map(|(height, hash, error)| Failure::Invalid { height, hash, error }).or_else(given_up)
     }
 
     /// Returns when [`Self::handle_timeout`] has something to do.
@@ -291,8 +369,9 @@ impl Download {
             return None;
         }
         for &(height, _) in &blocks {
-            self.refetched += u64::from(self.window.ask(height));
+            self.counts.asked_again += u64::from(self.window.ask(height));
         }
+        self.counts.asked += blocks.len() as u64;
         let ask = AskId(self.next_ask);
         self.next_ask += 1;
         self.asks.insert(ask, blocks.iter().map(|&(height, hash)| (hash, height)).collect());

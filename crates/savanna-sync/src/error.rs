@@ -51,6 +51,20 @@ pub enum SyncError {
     /// What peers have above is from the future by our clock.
     #[error("several peers have blocks from the future: is this computer's clock late?")]
     Clock,
+    /// The archive holds another chain than the checkpoints say.
+    #[error(
+        "the stored blocks do not lead to the checkpoint at height {height}: they are of another chain and have to be removed"
+    )]
+    Contradicted {
+        /// The checkpoint's height.
+        height: u32,
+    },
+    /// No peer has the chain up to a checkpoint.
+    #[error("no peer's chain reaches the checkpoint at height {height}")]
+    Unreached {
+        /// The checkpoint's height.
+        height: u32,
+    },
     /// The archive failed.
     #[error("the blocks cannot be kept: {0}")]
     Store(#[from] StoreError),

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use savanna_chain::{HeaderChain, Rejected};
+use savanna_chain::{HeaderChain, HeaderError, Inserted, Rejected};
 use savanna_net::PeerId;
 use savanna_wire::{BlockHash, BlockHeader, MAX_HEADERS};
 
@@ -222,6 +222,14 @@ impl Headers {
     #[must_use]
     pub const fn chain(&self) -> &HeaderChain {
         &self.chain
+    }
+
+    /// Adds a header that came with its block to the chain, at `now` in Unix seconds. Its work has been checked.
+    ///
+    /// # Errors
+    /// [`HeaderError`] if it has no place there.
+    pub fn extend(&mut self, header: &BlockHeader, hash: BlockHash, now: u64) -> Result<Inserted, HeaderError> {
+        self.chain.insert(header, hash, now)
     }
 
     /// Returns whether nobody who was asked has anything that we lack.

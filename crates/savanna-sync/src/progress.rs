@@ -7,6 +7,7 @@ use savanna_store::Tip;
 use savanna_wire::BlockHash;
 
 use crate::Trouble;
+use crate::download::DownloadCounts;
 use crate::headers::HeaderFault;
 
 /// What a peer was blamed for.
@@ -16,6 +17,8 @@ pub enum Fault {
     WrongBody,
     /// Something was wrong with its headers.
     Headers(HeaderFault),
+    /// It listed hashes of blocks that do not follow one another.
+    HashList,
 }
 
 /// Something that happened on the way.
@@ -49,6 +52,8 @@ pub enum Progress {
         /// How many bytes they have.
         bytes: u64,
     },
+    /// How far the download has come. Told with each write.
+    Download(DownloadCounts),
     /// A peer was blamed. Told once of each.
     Reported {
         /// Which.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
-use savanna_chain::HeaderChain;
+use savanna_chain::{Checkpoints, HeaderChain};
 use savanna_net::PeerId;
 use savanna_peer::Offence;
 use savanna_peerset::{Fetched, RequestError};
@@ -16,6 +16,7 @@ use savanna_wire::{BlockHash, BlockHeader, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::download::{Action, Arrival, AskId, Download, Limits};
+use crate::ground::Ground;
 use crate::headers::{Answer, HeaderAction, Headers, Heard, Whom};
 use crate::{Fault, Found, Progress, Source, Store, Summary, SyncError};
 
@@ -24,6 +25,7 @@ mod branch;
 mod disk;
 mod follow;
 mod goal;
+mod ground;
 mod news;
 
 #[cfg(test)]
@@ -32,15 +34,20 @@ mod tests;
 use ask::{Event, Flow, check, check_headers, off_thread};
 use disk::{Cut, Disk, Written, restore, write};
 use goal::Company;
+use ground::Way;
 
 pub use follow::follow;
 pub use news::{News, news};
 
 /// What to fetch and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The height to stop at; without one, the tip of the chain with the most work.
     pub until: Option<u32>,
+    /// Blocks that are known to be on the chain; without them those of the store's network. What leads up to them is fetched by
+    /// lists of hashes, from many peers at once, and proven by its links rather than by its work; and no branch that parts from
+    /// them is followed.
+    pub checkpoints: Option<Checkpoints>,
     /// How much may be under way at once.
     pub limits: Limits,
     /// How long there may be no peer before the first.
@@ -57,7 +64,15 @@ impl Default for Options {
     fn default() -> Self {
         let (first_peer_within, next_peer_within) = (Duration::from_secs(10), Duration::from_secs(30));
         let limits = Limits::default();
-        Self { until: None, limits, first_peer_within, next_peer_within, clock: system_clock, seed: 0 }
+        Self {
+            until: None,
+            checkpoints: None,
+            limits,
+            first_peer_within,
+            next_peer_within,
+            clock: system_clock,
+            seed: 0,
+        }
     }
 }
 
@@ -87,9 +102,10 @@ where
     F: FnMut(Progress),
 {
     let started = Instant::now();
-    let restored = Arc::clone(&store);
-    let chain = off_thread(move || restore(restored.as_ref())).await??;
-    let mut run = Run::new(source, store, chain, options, started, progress);
+    let checkpoints = options.checkpoints.clone().unwrap_or_else(|| Checkpoints::of(store.network()));
+    let (restored, known) = (Arc::clone(&store), checkpoints.clone());
+    let chain = off_thread(move || restore(restored.as_ref(), &known)).await??;
+    let mut run = Run::new(source, store, chain, checkpoints, &options, started, progress);
     let result = run.drive().await;
     let flushed = run.flush().await;
     let tip = result?;
@@ -105,6 +121,9 @@ struct Run<N, T, F> {
     source: N,
     company: Company,
     store: Arc<T>,
+    checkpoints: Checkpoints,
+    /// By what the chain becomes known.
+    way: Way,
     headers: Headers,
     download: Download,
     events: FuturesUnordered<BoxFuture<'static, Event>>,
@@ -136,17 +155,30 @@ where
     T: Store,
     F: FnMut(Progress),
 {
-    fn new(source: N, store: Arc<T>, chain: HeaderChain, options: Options, started: Instant, progress: F) -> Self {
+    fn new(
+        source: N,
+        store: Arc<T>,
+        chain: HeaderChain,
+        checkpoints: Checkpoints,
+        options: &Options,
+        started: Instant,
+        progress: F,
+    ) -> Self {
         let tip = store.tip();
         let first = tip.map_or(0, |tip| tip.height + 1);
+        let ground = Ground::new(&checkpoints, tip.map(|tip| (tip.height, tip.hash)), options.until);
+        let way = ground
+            .map_or_else(|| Way::up(store.network(), &chain, options.until), |ground| Way::Ground(Box::new(ground)));
         Self {
             started,
             network: store.network(),
             until: options.until,
             clock: options.clock,
             source,
-            company: Company::new(&options),
+            company: Company::new(options),
             store,
+            checkpoints,
+            way,
             headers: Headers::new(chain, options.until),
             download: Download::new(first, options.limits),
             events: FuturesUnordered::new(),
@@ -188,6 +220,7 @@ where
         }
         self.headers.handle_timeout(now);
         self.download.handle_timeout(now);
+        self.explore(now);
         self.ask_for_headers(now);
         self.feed();
         self.ask_for_blocks();
@@ -197,7 +230,8 @@ where
 
     /// Returns when there is something to do though nothing happens.
     fn deadline(&self, now: Duration) -> Duration {
-        let deadlines = [self.headers.poll_timeout(), self.download.poll_timeout(), self.disk.poll_timeout()];
+        let headers_at = self.headers.poll_timeout().filter(|_| self.is_by_headers());
+        let deadlines = [headers_at, self.explore_at(), self.download.poll_timeout(), self.disk.poll_timeout()];
         deadlines.into_iter().flatten().fold(self.company.look_again_at(now), Duration::min)
     }
 
@@ -215,6 +249,8 @@ where
             Event::Came { ask, fetched, flow } => self.handle_came(ask, fetched, flow),
             Event::Arrived { ask, arrivals } => self.handle_arrivals(ask, arrivals),
             Event::Found { number, found } => self.handle_found(number, found),
+            Event::Listed { ask, lists } => self.handle_listed(ask, lists),
+            Event::Rooted(chain) => self.handle_rooted(chain?),
             Event::Headers(answers) => self.handle_headers(&answers),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
@@ -237,7 +273,9 @@ where
         let good = arrivals.iter().filter_map(|arrival| arrival.result.as_ref().ok());
         let good = good.filter(|delivery| delivery.verdict.is_ok()).map(|delivery| delivery.peer);
         self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
-        self.download.handle_arrivals(ask, arrivals, self.now());
+        let now = self.now();
+        let sights = self.download.handle_arrivals(ask, arrivals, now);
+        self.handle_sights(&sights, now);
     }
 
     /// Takes headers that have yet to be checked, so that what follows them can be asked for at once.
@@ -296,6 +334,7 @@ where
         if let Some(Cut { fork, old, new, .. }) = written.cut {
             (self.progress)(Progress::Reorganised { fork, old, new, left: old.height - fork });
         }
+        (self.progress)(Progress::Download(self.download.counts()));
         if let (Some(tip), 1..) = (written.tip, written.blocks) {
             let (target, height) = (self.target(), tip.height);
             let (blocks, bytes) = (self.blocks, self.bytes);
@@ -304,6 +343,9 @@ where
     }
 
     fn ask_for_headers(&mut self, now: Duration) {
+        if !self.is_by_headers() {
+            return;
+        }
         while let Some(action) = self.headers.poll_action(now) {
             match action {
                 HeaderAction::Ask { whom, locator } => self.find_headers(whom, locator),
@@ -325,16 +367,6 @@ where
         self.events.push(Box::pin(async move {
             answers.await.map_or(Event::Nothing, |found| Event::Found { number, found })
         }));
-    }
-
-    /// Tells the download what to fetch next, as far as it has room and the chain is known.
-    fn feed(&mut self) {
-        let target = self.target();
-        let first = self.download.next_height();
-        let room = u32::try_from(self.download.room()).unwrap_or(u32::MAX);
-        let end = first.saturating_add(room).min(target.saturating_add(1));
-        let chain = self.headers.chain();
-        self.download.extend((first..end).map_while(|height| chain.hash_at(height)));
     }
 
     fn ask_for_blocks(&mut self) {
@@ -362,7 +394,10 @@ where
     fn write(&mut self, now: Duration) {
         let is_due = self.is_cut_due();
         let unix = (self.clock)();
-        let Some(job) = self.disk.next_job(now, is_due, unix, |bytes| self.download.take_run(bytes)) else { return };
+        let bytes = self.disk.takes(is_due);
+        let run = if bytes > 0 { self.download.take_run(bytes) } else { Vec::new() };
+        let run = self.keep(run);
+        let Some(job) = self.disk.next_job(now, is_due, unix, |_| run) else { return };
         let store = Arc::clone(&self.store);
         self.events.push(Box::pin(async move {
             let written = off_thread(move || write(store.as_ref(), job)).await;

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use savanna_net::PeerId;
 use savanna_peer::{Offence, Request, Response};
-use savanna_peerset::{Fetched, PeerSet, RequestError};
+use savanna_peerset::{self as peerset, Fetched, PeerSet, RequestError};
 use savanna_wire::{BlockHash, BlockHeader};
 use tower::ServiceExt;
 
@@ -24,6 +24,15 @@ pub struct Found {
     pub headers: Vec<BlockHeader>,
 }
 
+/// Hashes of blocks that a peer answered with, the lowest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The peer.
+    pub peer: PeerId,
+    /// The hashes.
+    pub hashes: Vec<BlockHash>,
+}
+
 /// Where a chain comes from: many peers as one. Whom to ask, and whom else when that takes long, is its business.
 ///
 /// A [`PeerSet`] is one.
@@ -36,6 +45,19 @@ pub trait Source: Send + Sync + 'static {
     /// [`RequestError`] if nobody answers.
     fn find_headers(&self, locator: Vec<BlockHash>, whom: Whom)
     -> BoxFuture<'static, Result<Vec<Found>, RequestError>>;
+
+    /// Asks for the hashes of the blocks that follow a locator, up to and with `stop`; of several peers, as many as there are.
+    ///
+    /// Dropping the future cancels.
+    ///
+    /// # Errors
+    /// [`RequestError`] if nobody answers.
+    fn find_blocks(
+        &self,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+        whom: Whom,
+    ) -> BoxFuture<'static, Result<Vec<Listed>, RequestError>>;
 
     /// Fetches blocks, and hands each on as it comes, in any order. Dropping the stream cancels.
     ///
@@ -60,15 +82,9 @@ impl Source for PeerSet {
         locator: Vec<BlockHash>,
         whom: Whom,
     ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
-        let set = self.clone();
+        let answers = put(self.clone(), Request::FindHeaders { locator, stop: None }, whom);
         Box::pin(async move {
-            let request = Request::FindHeaders { locator, stop: None };
-            let answers = match whom {
-                Whom::Anybody => set.distinct(1).oneshot(request).await?,
-                Whom::First(peer) => set.following(peer, request).await?,
-                Whom::Several(peers) => set.distinct(peers).within(GRACE).oneshot(request).await?,
-            };
-            let headers = answers.into_iter().filter_map(|answer| {
+            let headers = answers.await?.into_iter().filter_map(|answer| {
                 // An answer to another question is as good as none.
                 if let Response::Headers(headers) = answer.response {
                     Some(Found { peer: answer.peer, headers })
@@ -77,6 +93,25 @@ impl Source for PeerSet {
                 }
             });
             Ok(headers.collect())
+        })
+    }
+
+    fn find_blocks(
+        &self,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+        whom: Whom,
+    ) -> BoxFuture<'static, Result<Vec<Listed>, RequestError>> {
+        let answers = put(self.clone(), Request::FindBlocks { locator, stop }, whom);
+        Box::pin(async move {
+            let lists = answers.await?.into_iter().filter_map(|answer| {
+                if let Response::BlockHashes(hashes) = answer.response {
+                    Some(Listed { peer: answer.peer, hashes })
+                } else {
+                    None
+                }
+            });
+            Ok(lists.collect())
         })
     }
 
@@ -92,5 +127,14 @@ impl Source for PeerSet {
 
     fn peers(&self) -> usize {
         Self::peers(self).borrow().total()
+    }
+}
+
+/// Puts a question to those who are meant.
+async fn put(set: PeerSet, request: Request, whom: Whom) -> Result<Vec<peerset::Answer>, RequestError> {
+    match whom {
+        Whom::Anybody => set.distinct(1).oneshot(request).await,
+        Whom::First(peer) => set.following(peer, request).await,
+        Whom::Several(peers) => set.distinct(peers).within(GRACE).oneshot(request).await,
     }
 }

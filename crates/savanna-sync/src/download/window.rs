@@ -1,6 +1,7 @@
 //! The part of the chain that is being fetched: from the lowest block not handed over to as far as the limits allow.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use savanna_peer::Missing;
@@ -21,9 +22,13 @@ const LEAST_ROOM: usize = 64;
 const FIRST_REST: Duration = Duration::from_millis(250);
 const MAX_DOUBLINGS: u32 = 4;
 
+/// The most blocks that are asked for at once where nothing can be handed over and there is no room for more.
+const SQUEEZED: usize = 16;
+
 #[derive(Debug)]
 struct Slot {
-    hash: BlockHash,
+    /// None where no list of hashes has told it yet, or one that was false.
+    hash: Option<BlockHash>,
     block: Option<Block>,
     is_asked: bool,
     /// It was asked for, and what came is of no use.
@@ -48,6 +53,14 @@ pub(super) struct Window {
     base: u32,
     slots: VecDeque<Slot>,
     unasked: BTreeSet<u32>,
+    /// Blocks that were here, found no room and are of no use before what is below them is proven.
+    parked: BTreeSet<u32>,
+    /// Up to which height blocks may be handed over.
+    proven: u32,
+    /// Where the first part that is not proven ends: it comes before all others.
+    first_end: u32,
+    /// How many slots have no hash.
+    hollow: usize,
     /// Missing blocks, by when each may be asked for again.
     resting: BTreeSet<(Duration, u32)>,
     /// Slots that are not here and that are asked for.
@@ -58,6 +71,8 @@ pub(super) struct Window {
     here: usize,
     /// Bytes handed over and not yet stored.
     unstored: usize,
+    /// How many blocks were dropped for want of room.
+    shed: u64,
     mean: usize,
 }
 
@@ -68,11 +83,16 @@ impl Window {
             base,
             slots: VecDeque::new(),
             unasked: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            proven: u32::MAX,
+            first_end: u32::MAX,
+            hollow: 0,
             resting: BTreeSet::new(),
             asked: 0,
             ready: 0,
             here: 0,
             unstored: 0,
+            shed: 0,
             mean: FIRST_MEAN,
         }
     }
@@ -84,7 +104,14 @@ impl Window {
     /// Returns how many more hashes there is room for: none rather than a few, so that questions stay long.
     pub(super) fn room(&self) -> usize {
         let room = self.limits.blocks.saturating_sub(self.slots.len());
-        if room < LEAST_ROOM.min(self.limits.blocks / 2) { 0 } else { room }
+        let room = if room < LEAST_ROOM.min(self.limits.blocks / 2) { 0 } else { room };
+        // What cannot be handed over but as a whole has to be here as a whole.
+        let first = self.first_end.checked_add(1).map_or(0, |above| above.saturating_sub(self.end()));
+        room.max(usize::try_from(first).unwrap_or(usize::MAX))
+    }
+
+    pub(super) const fn shed_count(&self) -> u64 {
+        self.shed
     }
 
     pub(super) const fn held(&self) -> usize {
@@ -95,9 +122,74 @@ impl Window {
         self.lowest_missing().is_some_and(|height| self.unasked.contains(&height))
     }
 
-    pub(super) fn push(&mut self, hash: BlockHash) {
-        self.unasked.insert(self.end());
+    pub(super) const fn is_proven(&self, height: u32) -> bool {
+        height <= self.proven
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) const fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Returns how many bytes the blocks that are asked for are likely to have.
+    pub(super) const fn expected(&self) -> usize {
+        self.asked * self.mean
+    }
+
+    pub(super) fn push(&mut self, hash: Option<BlockHash>) {
+        if hash.is_some() {
+            self.unasked.insert(self.end());
+        } else {
+            self.hollow += 1;
+        }
         self.slots.push_back(Slot { hash, block: None, is_asked: false, again: false, lack: None });
+    }
+
+    /// Gives a slot that has none its hash.
+    pub(super) fn fill(&mut self, height: u32, hash: BlockHash) {
+        let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { return };
+        if slot.hash.is_none() {
+            slot.hash = Some(hash);
+            self.hollow -= 1;
+            self.unasked.insert(height);
+        }
+    }
+
+    /// Takes the hashes of these heights away, and with them the blocks that came for them.
+    pub(super) fn hollow_out(&mut self, heights: RangeInclusive<u32>) {
+        let (first, last) = ((*heights.start()).max(self.base), *heights.end());
+        for height in first..=last {
+            let Some(slot) = self.place(height).and_then(|place| self.slots.get_mut(place)) else { break };
+            if slot.hash.is_none() {
+                continue;
+            }
+            let again = slot.block.is_some() || slot.is_asked;
+            self.asked -= usize::from(slot.is_asked);
+            self.here -= slot.block.as_ref().map_or(0, |block| block.bytes().len());
+            self.hollow += 1;
+            *slot = Slot { hash: None, block: None, is_asked: false, again, lack: None };
+            self.unasked.remove(&height);
+            self.parked.remove(&height);
+        }
+        self.resting.retain(|(_, height)| !heights.contains(height));
+        if let Some(place) = self.place(first) {
+            self.ready = self.ready.min(place);
+        }
+    }
+
+    /// Lets blocks be handed over up to a height, and what ends at another come before all that is above it.
+    pub(super) fn prove(&mut self, proven: u32, first_end: u32) {
+        self.first_end = first_end;
+        if proven == self.proven {
+            return;
+        }
+        self.proven = proven;
+        let above = proven.checked_add(1).map(|above| self.parked.split_off(&above)).unwrap_or_default();
+        self.unasked.append(&mut self.parked);
+        self.parked = above;
     }
 
     /// Returns the lowest height whose block is not here.
@@ -119,14 +211,36 @@ impl Window {
         let committed = self.held() + self.asked * self.mean;
         let rest = self.limits.bytes.saturating_sub(committed) / self.mean;
         let rest = rest.min(self.limits.under_way.saturating_sub(self.asked));
-        let starved = self.unstored == 0 && self.ready == 0 && self.unasked.contains(&self.base);
-        if starved { rest.max(1) } else { rest }
+        let is_idle = self.unstored == 0 && (self.ready == 0 || self.base > self.proven);
+        if is_idle && self.asked == 0 && self.base > self.proven {
+            // Whatever comes finds no room but at the cost of what is above it, and yet tells what it follows.
+            return rest.max(SQUEEZED.min(self.limits.under_way)).max(1);
+        }
+        if is_idle && self.unasked.contains(&self.base) { rest.max(1) } else { rest }
+    }
+
+    /// Returns how many of so many blocks may be asked for above the first part that is not proven, so that there is room for
+    /// what of that part is not known yet.
+    fn affordable_above(&self, affordable: usize) -> usize {
+        if self.hollow == 0 {
+            return affordable;
+        }
+        let first = self.slots.iter().take(self.place(self.first_end).map_or(0, |place| place.saturating_add(1)));
+        affordable.saturating_sub(first.filter(|slot| slot.hash.is_none()).count())
     }
 
     /// Returns the lowest blocks that are not asked for.
     pub(super) fn unasked(&self, count: usize) -> Vec<(u32, BlockHash)> {
-        let heights = self.unasked.iter().copied().take(count);
-        heights.filter_map(|height| Some((height, self.slots.get(self.place(height)?)?.hash))).collect()
+        let above = self.affordable_above(count);
+        let mut heights = self.unasked.iter().copied().enumerate().take(count);
+        let within = std::iter::from_fn(|| {
+            let (number, height) = heights.next()?;
+            (height <= self.first_end || number < above).then_some(height)
+        });
+        let mut hashes = BTreeSet::new();
+        let named = within.filter_map(|height| Some((height, self.slots.get(self.place(height)?)?.hash?)));
+        // A list that is false may name a block twice.
+        named.filter(|&(_, hash)| hashes.insert(hash)).collect()
     }
 
     /// Books that a block is asked for, and returns whether it is because what came before was of no use.
@@ -173,9 +287,17 @@ impl Window {
         self.resting.first().map(|&(at, _)| at)
     }
 
-    /// Takes a block that was asked for. One that is wanted no more is dropped.
-    pub(super) fn arrive(&mut self, height: u32, block: Block) {
-        let Some(slot) = self.asked_slot(height, block.hash()) else { return };
+    /// Takes the news that a block that was asked for came and is never of use. Returns whether it is wanted.
+    pub(super) fn refuse(&mut self, height: u32, hash: BlockHash) -> bool {
+        let Some(slot) = self.asked_slot(height, hash) else { return false };
+        slot.is_asked = false;
+        self.asked -= 1;
+        true
+    }
+
+    /// Takes a block that was asked for, and returns whether it is wanted. One that is wanted no more is dropped.
+    pub(super) fn arrive(&mut self, height: u32, block: Block) -> bool {
+        let Some(slot) = self.asked_slot(height, block.hash()) else { return false };
         let length = block.bytes().len();
         slot.is_asked = false;
         slot.lack = None;
@@ -185,13 +307,14 @@ impl Window {
         self.mean = ((self.mean * (MEAN_WEIGHT - 1) + length) / MEAN_WEIGHT).max(1);
         self.count_ready();
         self.shed();
+        true
     }
 
     /// Takes out blocks from the front, up to about `bytes`.
     pub(super) fn take_run(&mut self, bytes: usize) -> Vec<Block> {
         let mut run = Vec::new();
         let mut taken = 0;
-        while self.ready > 0 && (run.is_empty() || taken < bytes) {
+        while self.ready > 0 && self.base <= self.proven && (run.is_empty() || taken < bytes) {
             let Some(block) = self.slots.pop_front().and_then(|slot| slot.block) else { break };
             taken += block.bytes().len();
             run.push(block);
@@ -214,11 +337,15 @@ impl Window {
         while self.slots.len() > keep {
             match self.slots.pop_back() {
                 Some(Slot { block: Some(block), .. }) => self.here -= block.bytes().len(),
-                Some(Slot { block: None, is_asked, .. }) => self.asked -= usize::from(is_asked),
+                Some(Slot { block: None, is_asked, hash, .. }) => {
+                    self.asked -= usize::from(is_asked);
+                    self.hollow -= usize::from(hash.is_none());
+                }
                 None => {}
             }
         }
         self.unasked.split_off(&first);
+        self.parked.split_off(&first);
         self.resting.retain(|&(_, height)| height < first);
         self.base = self.base.min(first);
         self.ready = self.ready.min(self.slots.len());
@@ -251,14 +378,19 @@ impl Window {
             self.here -= block.bytes().len();
             self.ready = self.ready.min(place);
             slot.again = true;
-            self.unasked.insert(height);
+            self.shed += 1;
+            if height > self.proven {
+                self.parked.insert(height);
+            } else {
+                self.unasked.insert(height);
+            }
         }
     }
 
     /// Returns the slot at a height if it is still of the block that was asked for.
     fn asked_slot(&mut self, height: u32, hash: BlockHash) -> Option<&mut Slot> {
         let place = self.place(height)?;
-        self.slots.get_mut(place).filter(|slot| slot.is_asked && slot.hash == hash)
+        self.slots.get_mut(place).filter(|slot| slot.is_asked && slot.hash == Some(hash))
     }
 
     fn place(&self, height: u32) -> Option<usize> {

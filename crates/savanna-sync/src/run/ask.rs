@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, ReadyChunks, abortable};
+use savanna_chain::HeaderChain;
 use savanna_peer::Missing;
 use savanna_peerset::{Fetched, RequestError};
 use savanna_wire::{BlockHash, Network};
 
 use super::disk::Written;
 use crate::download::{Arrival, AskId};
+use crate::ground::ListId;
 use crate::headers::Answer;
-use crate::{Found, SyncError, verify};
+use crate::{Found, Listed, SyncError, verify};
 
 /// How many blocks at most are checked in one go.
 const CHUNK: usize = 32;
@@ -40,6 +42,13 @@ pub(super) enum Event {
     },
     /// Headers were checked.
     Headers(Vec<Answer>),
+    /// Lists of hashes came, for a question of known ground, or for the climb.
+    Listed {
+        ask: Option<ListId>,
+        lists: Result<Vec<Listed>, RequestError>,
+    },
+    /// The chain above the last checkpoint can be built on.
+    Rooted(Result<HeaderChain, SyncError>),
     Written(Result<Written, SyncError>),
     Interrupted,
     /// It was cancelled meanwhile.

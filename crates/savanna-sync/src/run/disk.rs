@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use savanna_chain::HeaderChain;
+use savanna_chain::{Checkpoints, HeaderChain, Parameters, Root, Work};
 use savanna_store::{StoreError, Tip};
 use savanna_wire::Block;
 
-use crate::Store;
+use crate::{Store, SyncError};
 
 /// How many headers are read from the store at once.
 const READ_HEADERS: usize = 50_000;
 
 /// How many bytes one write to the store holds, about. One that replaces another branch holds all that there is.
 const RUN_BYTES: usize = 8 * 1024 * 1024;
+/// How many headers below the last checkpoint that was passed are read: what the rules of those above it look back on, and more.
+const CONTEXT: u32 = 1_200;
 
 /// How many bytes may be written before they are made durable.
 const FLUSH_BYTES: u64 = 128 * 1024 * 1024;
@@ -47,6 +49,16 @@ impl Disk {
     /// Returns the last block that was handed over.
     pub(super) const fn handed(&self) -> Option<Tip> {
         self.handed
+    }
+
+    /// Returns how many bytes of blocks the next write takes, about: none while there is one, or a cut waits.
+    pub(super) const fn takes(&self, is_due: bool) -> usize {
+        match self.cut {
+            _ if self.writing => 0,
+            Some(_) if is_due => usize::MAX,
+            Some(_) => 0,
+            None => RUN_BYTES,
+        }
     }
 
     /// Returns where the store is to be cut.
@@ -167,10 +179,22 @@ pub(super) fn write<T: Store>(store: &T, job: Job) -> Result<Written, StoreError
     Ok(Written { tip: store.tip(), cut: job.cut, blocks: job.run.len() as u64, bytes, flushed: job.flush })
 }
 
-/// Rebuilds the chain of headers from what the store keeps of each block. They were checked before they were stored.
-pub(super) fn restore<T: Store>(store: &T) -> Result<HeaderChain, StoreError> {
-    let mut chain = HeaderChain::new(store.network());
-    let Some(tip) = store.tip() else { return Ok(chain) };
+/// Rebuilds the chain of headers from what the store keeps of each block, as far down as anything may still depend on it. They
+/// were checked before they were stored.
+///
+/// # Errors
+/// [`SyncError::Contradicted`] if the store holds another chain than the checkpoints say, and [`SyncError::Store`] if it cannot be
+/// read.
+pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<HeaderChain, SyncError> {
+    let network = store.network();
+    let Some(tip) = store.tip() else { return Ok(HeaderChain::new(network)) };
+    let (passed, hash) = checkpoints.last_at_or_below(tip.height);
+    let height = passed.saturating_sub(CONTEXT);
+    let parameters = Parameters::of(network);
+    let mut chain = match store.entries(height, 1)?.first() {
+        Some(&entry) if height > 0 => HeaderChain::with_root(parameters, Root { height, entry, work: Work::ZERO }),
+        Some(_) | None => HeaderChain::new(network),
+    };
     while chain.tip().0 < tip.height {
         let entries = store.entries(chain.tip().0 + 1, READ_HEADERS)?;
         if entries.is_empty() {
@@ -179,7 +203,12 @@ pub(super) fn restore<T: Store>(store: &T) -> Result<HeaderChain, StoreError> {
         entries.into_iter().for_each(|entry| chain.restore(entry));
     }
     if chain.tip() != (tip.height, tip.hash) {
-        return Err(StoreError::Corrupt { what: format!("the index does not lead to height {}", tip.height) });
+        let what = format!("the index does not lead to height {}", tip.height);
+        return Err(StoreError::Corrupt { what }.into());
     }
+    if chain.hash_at(passed) != Some(hash) {
+        return Err(SyncError::Contradicted { height: passed });
+    }
+    chain.settle(passed);
     Ok(chain)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::Fuse;
 use futures_util::{Stream, StreamExt};
-use savanna_chain::MAX_REORG_DEPTH;
+use savanna_chain::{Checkpoints, MAX_REORG_DEPTH};
 use savanna_store::Tip;
 use savanna_wire::BlockHash;
 use tokio::time::Instant;
@@ -40,7 +40,8 @@ const LAG_TIME: Duration = Duration::from_secs(10);
 /// end: it goes on trying. [`Options::until`] counts for nothing here.
 ///
 /// # Errors
-/// It returns only [`SyncError::Store`], for which the store has to be opened again, and [`SyncError::Interrupted`].
+/// It returns only [`SyncError::Store`], for which the store has to be opened again, [`SyncError::Contradicted`], which no peer can
+/// mend, and [`SyncError::Interrupted`].
 ///
 /// # Cancel safety
 /// As for [`sync`](crate::sync).
@@ -61,14 +62,14 @@ where
     F: FnMut(Progress),
 {
     let started = Instant::now();
-    let restored = Arc::clone(&store);
-    let chain = match off_thread(move || restore(restored.as_ref())).await {
+    let checkpoints = options.checkpoints.clone().unwrap_or_else(|| Checkpoints::of(store.network()));
+    let (restored, known) = (Arc::clone(&store), checkpoints.clone());
+    let chain = match off_thread(move || restore(restored.as_ref(), &known)).await {
         Ok(Ok(chain)) => chain,
-        Ok(Err(error)) => return error.into(),
-        Err(error) => return error,
+        Ok(Err(error)) | Err(error) => return error,
     };
     let seed = options.seed;
-    let mut run = Run::new(source, store, chain, Options { until: None, ..options }, started, progress);
+    let mut run = Run::new(source, store, chain, checkpoints, &Options { until: None, ..options }, started, progress);
     run.stay(news.fuse(), Watch::new(seed)).await
 }
 

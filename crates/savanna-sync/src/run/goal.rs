@@ -55,7 +55,7 @@ where
 {
     /// Returns the height to be reached, as far as the chain is known.
     pub(super) fn target(&self) -> u32 {
-        let (tip, _) = self.headers.chain().tip();
+        let tip = self.known_height();
         self.until.map_or(tip, |until| until.min(tip))
     }
 
@@ -73,6 +73,9 @@ where
             return Ok(Some(tip));
         }
         self.out_of_reach(now)?;
+        if !self.is_by_headers() {
+            return Ok(None);
+        }
         let (height, hash) = self.headers.chain().tip();
         let Some(tip) = self.disk.tip().filter(|tip| tip.hash == hash && self.headers.is_done()) else {
             return Ok(None);
@@ -109,6 +112,7 @@ where
         if self.company.is_alone_for_long(now) {
             return Err(if self.headers.is_refused() { SyncError::InvalidHeaders } else { SyncError::NoPeers });
         }
+        self.ground_failure(now)?;
         if self.headers.is_silent(now) { Err(SyncError::Silent) } else { Ok(()) }
     }
 }

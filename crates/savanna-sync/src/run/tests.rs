@@ -12,6 +12,7 @@ use super::*;
 use crate::MemoryStore;
 
 mod follow;
+mod ground;
 mod peers;
 mod stub;
 

@@ -160,7 +160,7 @@ fn note(event: &Progress, names: &BTreeMap<PeerId, SocketAddr>, fates: &mut Fate
 const fn describe(why: Fault) -> &'static str {
     match why {
         Fault::WrongBody => "caught: a body that is not its header's",
-        Fault::Headers(_) => "refused: bad headers",
+        Fault::Headers(_) | Fault::HashList => "refused: bad headers",
     }
 }
 

@@ -16,11 +16,15 @@ use tokio::sync::watch;
 /// How a peer answers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Habit {
-    /// Time before an answer with headers.
+    /// It answers questions for hashes with none.
+    pub(super) unlisted: bool,
+    /// It lists hashes of nothing: each but those at so many heights is another.
+    pub(super) mislists: Option<usize>,
+    /// Time before an answer with headers or hashes.
     pub(super) headers_take: Duration,
-    /// It sends no more headers than these in an answer.
+    /// It sends no more headers or hashes than these in an answer.
     pub(super) headers_at_most: Option<usize>,
-    /// It answers no question for headers.
+    /// It answers no question for headers or hashes.
     pub(super) hides: bool,
     /// Time for each block.
     pub(super) pace: Duration,
@@ -28,7 +32,7 @@ pub(super) struct Habit {
     pub(super) silent_after: Option<usize>,
     /// Its bodies are wrong.
     pub(super) lies: bool,
-    /// Its headers do not link.
+    /// Its headers and hashes do not link.
     pub(super) invents: bool,
     /// It answers every question at once, and with nothing.
     pub(super) empty: bool,
@@ -134,6 +138,8 @@ impl Peer for Fake {
         let mut state = self.state.lock().unwrap();
         let (after, answer) = if let Request::FindHeaders { locator, .. } = &request {
             state.headers(locator)
+        } else if let Request::FindBlocks { locator, stop } = &request {
+            state.hashes(locator, *stop)
         } else if let Request::Blocks(hashes) = &request {
             state.blocks(hashes)
         } else {
@@ -176,6 +182,21 @@ impl State {
             if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(most).collect() };
         let after = (!self.habit.hides).then_some(self.habit.headers_take);
         (after, Ok(Response::Headers(headers)))
+    }
+
+    fn hashes(&self, locator: &[BlockHash], stop: Option<BlockHash>) -> Answer {
+        let fork = locator.iter().find_map(|hash| self.heights.get(hash)).unwrap_or(&0);
+        let last = stop.and_then(|stop| self.heights.get(&stop).copied()).unwrap_or(usize::MAX);
+        let following = self.chain.iter().enumerate().skip(fork + 1).take(last.saturating_sub(*fork));
+        let following = following.map(|(height, block)| match self.habit.mislists {
+            Some(every) if !height.is_multiple_of(every) => BlockHash(savanna_wire::sha256d(&block.hash().0)),
+            Some(_) | None => block.hash(),
+        });
+        let most = if self.habit.empty || self.habit.unlisted { 0 } else { self.habit.headers_at_most.unwrap_or(500) };
+        let hashes =
+            if self.habit.invents { following.step_by(2).take(500).collect() } else { following.take(most).collect() };
+        let after = (!self.habit.hides).then_some(self.habit.headers_take);
+        (after, Ok(Response::BlockHashes(hashes)))
     }
 
     fn blocks(&mut self, hashes: &[BlockHash]) -> Answer {

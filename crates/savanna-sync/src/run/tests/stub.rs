@@ -8,7 +8,7 @@ use savanna_peerset::{Fetched, RequestError};
 use savanna_wire::Block;
 
 use super::super::*;
-use crate::Found;
+use crate::{Found, Listed};
 
 /// Answers from a chain, tells of as many blocks of a question as it likes, and has peers or none.
 #[derive(Clone)]
@@ -42,6 +42,17 @@ impl Source for Stub {
         let most = if is_alone { 0 } else { 160 };
         let headers = self.chain[fork + 1..].iter().take(most).map(|block| block.header().clone()).collect();
         Box::pin(async move { Ok(vec![Found { peer: PeerId(1), headers }]) })
+    }
+
+    /// Whoever it stands for lists nothing.
+    fn find_blocks(
+        &self,
+        _: Vec<BlockHash>,
+        _: Option<BlockHash>,
+        _: Whom,
+    ) -> BoxFuture<'static, Result<Vec<Listed>, RequestError>> {
+        let result = if self.peers() == 0 { Err(RequestError::NoPeers) } else { Ok(Vec::new()) };
+        Box::pin(async { result })
     }
 
     fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched> {

@@ -11,7 +11,7 @@ use savanna_net::{PeerAddr, PeerId};
 use savanna_peer::Offence;
 use savanna_peerset::{Fetched, PeerSet, RequestError};
 use savanna_sync::headers::Whom;
-use savanna_sync::{Found, Source};
+use savanna_sync::{Found, Listed, Source};
 use savanna_wire::BlockHash;
 
 /// So many of the peers that are found are enough to believe where the chain ends; fewer are, so long after the first.
@@ -68,6 +68,15 @@ impl Source for Gathering {
         whom: Whom,
     ) -> BoxFuture<'static, Result<Vec<Found>, RequestError>> {
         self.set.find_headers(locator, whom)
+    }
+
+    fn find_blocks(
+        &self,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+        whom: Whom,
+    ) -> BoxFuture<'static, Result<Vec<Listed>, RequestError>> {
+        self.set.find_blocks(locator, stop, whom)
     }
 
     fn blocks(&self, hashes: Vec<BlockHash>) -> BoxStream<'static, Fetched> {

@@ -165,6 +165,7 @@ fn style(template: &str) -> ProgressStyle {
 const fn describe(why: Fault) -> &'static str {
     match why {
         Fault::WrongBody => "it sent a block that is not what its header says",
+        Fault::HashList => "it listed blocks that do not follow one another",
         Fault::Headers(HeaderFault::Invalid) => "its headers are invalid",
         Fault::Headers(HeaderFault::Looping) => "its headers lead nowhere",
         Fault::Headers(HeaderFault::LowWork) => "its chain is another one with less work",

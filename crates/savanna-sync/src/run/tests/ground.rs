@@ -1,0 +1,168 @@
+//! Whole synchronisations over known ground, and by lists alone.
+
+use savanna_chain::Checkpoints;
+
+use super::*;
+
+/// Knows a chain's blocks at multiples of `gap`, up to and with `last`.
+fn known(chain: &[Block], gap: usize, last: usize) -> Options {
+    let heights = (0..=last).step_by(gap);
+    let listed = heights.map(|height| (u32::try_from(height).unwrap(), chain[height].hash()));
+    Options { checkpoints: Some(Checkpoints::new(listed).unwrap()), ..Options::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_known_ground_is_fetched_from_all_peers_and_what_is_above_it_as_ever() {
+    let chain = chain(1500, 200);
+    for last in [300, 1000, 1500] {
+        let net = net_of(&chain, [honest(), honest(), honest()]).await;
+        let store = memory();
+        let summary = sync(net.set.clone(), Arc::clone(&store), known(&chain, 50, last), |_| {}).await.unwrap();
+        assert_eq!(store.blocks(), chain);
+        assert_eq!((summary.blocks, summary.refetched, summary.peers), (1501, 0, 3));
+        assert!(net.closed.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_run_goes_on_in_the_middle_of_a_range() {
+    let chain = chain(700, 200);
+    let store = memory();
+    for (goal, expected) in [(Some(130), 131), (Some(260), 130), (None, 440)] {
+        let net = net_of(&chain, [honest(), honest()]).await;
+        let options = Options { until: goal, ..known(&chain, 100, 600) };
+        let summary = sync(net.set.clone(), Arc::clone(&store), options, |_| {}).await.unwrap();
+        assert_eq!(summary.blocks, expected);
+    }
+    assert_eq!(store.blocks(), chain);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_19_whoever_lists_what_leads_nowhere_is_found_out() {
+    let chain = chain(900, 200);
+    let liar = Habit { mislists: Some(30), ..honest() };
+    let net = net_of(&chain, [liar, honest(), honest()]).await;
+    let store = memory();
+    let started = Instant::now();
+    let mut gone = BTreeMap::new();
+    let note = |progress| {
+        if let Progress::Reported { peer, why } = progress {
+            assert_eq!(gone.insert(peer, why), None);
+        }
+    };
+    sync(net.set.clone(), Arc::clone(&store), known(&chain, 30, 900), note).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+    assert_eq!(gone, [(PeerId(0), Fault::HashList)].into());
+    assert!(started.elapsed() < 20_000 * MS, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_21_wrong_bodies_on_known_ground_cost_their_giver_the_connection_and_no_hash_its_worth() {
+    let chain = chain(900, 200);
+    let net = net_of(&chain, [Habit { lies: true, ..honest() }, honest(), honest()]).await;
+    let store = memory();
+    sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 900), |_| {}).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+    assert_eq!(net.closed.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_bad_peers_on_known_ground_cost_seconds() {
+    let chain = chain(4000, 10);
+    let quick = Habit { headers_take: MS, pace: MS / 16, ..Habit::default() };
+    let bad = [
+        ("silent", Habit { hides: true, silent_after: Some(0), ..quick.clone() }),
+        ("stalling", Habit { silent_after: Some(0), ..quick.clone() }),
+        ("fading", Habit { silent_after: Some(300), ..quick.clone() }),
+        ("empty", Habit { empty: true, ..quick.clone() }),
+        ("lacking", Habit { lacks: 0..4001, ..quick.clone() }),
+        ("scant", Habit { headers_at_most: Some(3), ..quick.clone() }),
+        ("leaving", Habit { closes_after: Some(100), ..quick.clone() }),
+    ];
+    for (name, habit) in bad {
+        let net = net_of(&chain, [habit, quick.clone()]).await;
+        let (store, started) = (memory(), Instant::now());
+        sync(net.set.clone(), Arc::clone(&store), known(&chain, 200, 4000), |_| {}).await.unwrap();
+        assert_eq!(store.blocks(), chain, "{name}");
+        assert!(started.elapsed() < 15_000 * MS, "{name}: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_19_nothing_that_parts_below_the_last_checkpoint_is_followed() {
+    let chain = chain(300, 50);
+    let deep = branch(&chain, 150, 400);
+    let net = Net::of([(&deep[..], honest()), (&chain[..], honest())]).await;
+    let store = memory();
+    let summary = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 200), |_| {}).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+    assert_eq!(summary.tip_height, 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archive_of_another_chain_than_the_checkpoints_ends_it_with_a_clear_sentence() {
+    let chain = chain(300, 50);
+    let other = branch(&chain, 120, 100);
+    for (held, at) in [(150, 200), (210, 200)] {
+        let store = memory();
+        store.append(&other[..held]).unwrap();
+        let net = net_of(&chain, [honest()]).await;
+        let error = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 300), |_| {}).await.unwrap_err();
+        assert!(matches!(error, SyncError::Contradicted { height } if height == at), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("the stored blocks do not lead to the checkpoint at height {at}"))
+        );
+        assert_eq!(store.blocks().len(), held);
+        assert!(net.closed.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_checkpoints_that_no_peer_reaches_end_it_after_a_bound() {
+    let chain = chain(300, 50);
+    let net = net_of(&chain[..150], [honest(), honest()]).await;
+    let (store, started) = (memory(), Instant::now());
+    let error = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 300), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::Unreached { height: 200 }), "{error}");
+    assert_eq!(store.blocks(), chain[..=100]);
+    assert!(started.elapsed() < 90_000 * MS, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_comes_by_headers_where_nobody_lists_it() {
+    let chain = chain(900, 50);
+    let shy = Habit { unlisted: true, ..honest() };
+    let net = net_of(&chain, [shy.clone(), shy]).await;
+    let store = memory();
+    sync(net.set.clone(), Arc::clone(&store), Options::default(), |_| {}).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_hashes_of_nothing_cost_the_climb_and_not_the_chain() {
+    let chain = chain(900, 50);
+    let inventor = Habit { mislists: Some(usize::MAX), ..honest() };
+    let net = net_of(&chain, [inventor, honest(), honest()]).await;
+    let (store, started) = (memory(), Instant::now());
+    sync(net.set.clone(), Arc::clone(&store), Options::default(), |_| {}).await.unwrap();
+    assert_eq!(store.blocks(), chain);
+    assert!(started.elapsed() < 20_000 * MS, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_counted() {
+    let chain = chain(400, 50);
+    let liar = Habit { lies: true, ..honest() };
+    let net = net_of(&chain, [liar, honest()]).await;
+    let mut counts = Vec::new();
+    let note = |progress| {
+        if let Progress::Download(count) = progress {
+            counts.push(count);
+        }
+    };
+    sync(net.set.clone(), memory(), Options::default(), note).await.unwrap();
+    let last = counts.last().unwrap();
+    assert_eq!((last.arrived, last.blocks_under_way, last.bytes_held), (401, 0, 0));
+    assert!(last.refetched.wrong_body > 0 && last.asked >= 401 + last.refetched.wrong_body, "{last:?}");
+    assert!(counts.iter().any(|count| count.blocks_under_way > 0 && count.window > 0));
+}
