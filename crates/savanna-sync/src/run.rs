@@ -250,7 +250,7 @@ where
             Event::Arrived { ask, arrivals } => self.handle_arrivals(ask, arrivals),
             Event::Found { number, found } => self.handle_found(number, found),
             Event::Listed { ask, lists } => self.handle_listed(ask, lists),
-            Event::Rooted(chain) => self.handle_rooted(chain?),
+            Event::Rooted(chain) => self.handle_rooted(*chain?),
             Event::Headers(answers) => self.handle_headers(&answers),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),

@@ -48,7 +48,7 @@ pub(super) enum Event {
         lists: Result<Vec<Listed>, RequestError>,
     },
     /// The chain above the last checkpoint can be built on.
-    Rooted(Result<HeaderChain, SyncError>),
+    Rooted(Result<Box<HeaderChain>, SyncError>),
     Written(Result<Written, SyncError>),
     Interrupted,
     /// It was cancelled meanwhile.

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use savanna_chain::{HeaderChain, Inserted, ProofOfWork};
+use savanna_chain::{HeaderChain, Inserted, MAX_AHEAD_OF_CLOCK, ProofOfWork};
 use savanna_peerset::RequestError;
 use savanna_wire::{Block, Network};
 
@@ -107,7 +107,7 @@ where
         let (store, checkpoints) = (Arc::clone(&self.store), self.checkpoints.clone());
         self.events.push(Box::pin(async move {
             let rooted = off_thread(move || restore(store.as_ref(), &checkpoints)).await;
-            Event::Rooted(rooted.and_then(|rooted| rooted))
+            Event::Rooted(rooted.and_then(|rooted| rooted).map(Box::new))
         }));
     }
 
@@ -212,6 +212,10 @@ where
         for block in &run {
             let is_next = block.header().previous == self.headers.chain().tip().1;
             if is_next {
+                // What is from the future by our clock tells nothing against its giver: headers decide.
+                if u64::from(block.header().time) > unix.saturating_add(MAX_AHEAD_OF_CLOCK) {
+                    break;
+                }
                 let giver = climb.giver(self.headers.chain().tip().0 + 1);
                 match self.headers.extend(block.header(), block.hash(), unix) {
                     Ok(Inserted::Extended) => climb.handle_kept(),

@@ -255,7 +255,8 @@ async fn a_clock_that_is_late_is_told_and_believed_again_once_it_is_right() {
     static CLOCK: AtomicU64 = AtomicU64::new(0);
     let all = chain(400, 50);
     CLOCK.store(u64::from(all[100].header().time), Ordering::Relaxed);
-    let net = net_of(&all, [near(), near(), near()]).await;
+    let shy = Habit { unlisted: true, ..near() };
+    let net = net_of(&all, [shy.clone(), shy.clone(), shy]).await;
     let options = Options { clock: || CLOCK.load(Ordering::Relaxed), ..Options::default() };
     let mut follower = Follower::start(net.set.clone(), options);
     assert_eq!(follower.trouble().await, Trouble::Clock);
