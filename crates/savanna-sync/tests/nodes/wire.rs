@@ -116,7 +116,7 @@ impl Way {
 
     /// Returns when a piece of so many bytes arrives that leaves now.
     fn arrival(&mut self, length: usize) -> Instant {
-        let Quality { latency, loss, rate } = self.quality;
+        let Quality { latency, loss, rate, .. } = self.quality;
         let mut late = Duration::ZERO;
         let mut again = RETRANSMISSION;
         while self.rng.next_u32() % 1000 < loss {

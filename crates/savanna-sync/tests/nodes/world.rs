@@ -229,7 +229,7 @@ impl World {
             rate: if trickles { 300 } else { 1_000_000 },
             breaks_after: if breaks { self.draw(1_000..60_000) } else { u64::MAX },
         };
-        let mut rng = || ChaCha8Rng::seed_from_u64(self.rng.borrow_mut().next_u64());
+        let rng = || ChaCha8Rng::seed_from_u64(self.rng.borrow_mut().next_u64());
         Line::new(quality, [rng(), rng()])
     }
 
