@@ -93,12 +93,7 @@ fn spoil(habit: Habit, response: Response) -> Response {
     match habit {
         Habit::Lies => found = found.iter().map(with_wrong_body).collect(),
         Habit::Halves => found = found.into_iter().step_by(2).collect(),
-        Habit::Honest
-        | Habit::Miner
-        | Habit::Dwarf
-        | Habit::Stalls
-        | Habit::Lacks
-        | Habit::Withholds => {}
+        Habit::Honest | Habit::Miner | Habit::Dwarf | Habit::Stalls | Habit::Lacks | Habit::Withholds => {}
     }
     Response::Blocks(Partial { found, missing })
 }

@@ -135,10 +135,7 @@ pub(crate) async fn join(
         slot: None,
     };
     let (mut outbound, mut inbound) = (dialer.handshake.clone(), dialed.handshake.clone());
-    let shaking = [
-        outbound.call(request(near, Direction::Outbound)),
-        inbound.call(request(far, Direction::Inbound)),
-    ];
+    let shaking = [outbound.call(request(near, Direction::Outbound)), inbound.call(request(far, Direction::Inbound))];
     let [ours, theirs] = shaking;
     let (ours, theirs): (Result<Client, _>, Result<Client, _>) = tokio::join!(ours, theirs);
     let (ours, theirs) = (ours.ok()?, theirs.ok()?);

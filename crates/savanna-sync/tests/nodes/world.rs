@@ -1,10 +1,10 @@
 //! A world of nodes, and what happens in it: blocks are found, the network falls apart and comes together again.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::rc::Rc;
-use std::cell::{Cell, RefCell};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -277,7 +277,11 @@ impl World {
         let tips = self.followers().map(|(index, node)| {
             let told = node.told.lock().unwrap();
             let last: Vec<_> = told.iter().rev().take(4).rev().collect();
-            format!("node {index}: {:?} of {} peers, told last {last:?}", node.store.tip(), node.set.peers().borrow().total())
+            format!(
+                "node {index}: {:?} of {} peers, told last {last:?}",
+                node.store.tip(),
+                node.set.peers().borrow().total()
+            )
         });
         let habits: Vec<_> = self.nodes.iter().map(|node| node.habit).collect();
         format!("no agreement on height {}: {:#?}, nodes {habits:?}", best.len() - 1, tips.collect::<Vec<_>>())
