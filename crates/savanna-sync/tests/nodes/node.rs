@@ -62,18 +62,13 @@ impl Node {
             let events = set.events();
             let options = Options { seed, ..Options::default() };
             let tell = |progress: Progress| {
-                match &progress {
-                    Progress::Tip { height, hash } => {
-                        standing.send_replace(standing_at(*height, Services::NODE_NETWORK));
-                        announce(*hash);
-                    }
-                    Progress::Synced { height, .. } => {
-                        standing.send_replace(standing_at(*height, Services::NODE_NETWORK));
-                    }
-                    Progress::Behind { height, .. } => {
-                        standing.send_replace(standing_at(*height, Services::NONE));
-                    }
-                    _ => {}
+                if let Progress::Tip { height, hash } = progress {
+                    standing.send_replace(standing_at(height, Services::NODE_NETWORK));
+                    announce(hash);
+                } else if let Progress::Synced { height, .. } = progress {
+                    standing.send_replace(standing_at(height, Services::NODE_NETWORK));
+                } else if let Progress::Behind { height, .. } = progress {
+                    standing.send_replace(standing_at(height, Services::NONE));
                 }
                 told.lock().unwrap().push(progress);
             };
