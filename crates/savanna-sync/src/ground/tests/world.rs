@@ -42,6 +42,7 @@ impl Tongue {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "few of them are there at once")]
 enum Event {
     Lists(ListId, Vec<Listed>),
     Failed(ListId),
