@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::cli::{Cli, Command};
-use crate::commands;
+use crate::{commands, telemetry};
 
 /// How long what nobody waits for any more may hold up the end: the system's resolver cannot be interrupted, and a disk is to
 /// finish what it is writing.
@@ -37,6 +37,11 @@ fn sentence(error: &anyhow::Error) -> String {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<()> {
+    let is_node = matches!(cli.command, Command::Start(_));
+    // A node logs as its configuration says.
+    if !is_node {
+        telemetry::init();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -47,10 +52,13 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             Command::Sync(args) => commands::sync::run(args).await,
             Command::Archive(args) => commands::archive::run(args).await,
             Command::Crawl(args) => commands::crawl::run(args).await,
+            Command::Start(args) => commands::start::run(args).await,
+            Command::Config(args) => commands::config::run(&args),
             Command::Demo(args) => commands::demo::run(args).await,
         }
     });
-    runtime.shutdown_timeout(LEFT_OVER);
+    // A node has waited for its disk by then, within a bound of its own.
+    runtime.shutdown_timeout(if is_node { Duration::ZERO } else { LEFT_OVER });
     result
 }
 

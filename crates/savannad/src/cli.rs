@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Archive(ArchiveArgs),
     /// Survey the whole network: who is there, what they run, and who would be left behind
     Crawl(CrawlArgs),
+    /// Run a node: find peers, follow the chain, keep it, and serve it to others
+    Start(NodeArgs),
+    /// Print the settings of `start`, with what each is for
+    Config(NodeArgs),
     /// Watch a newcomer fetch real blocks from peers on this machine, of which one stalls and one lies
     Demo(DemoArgs),
 }
@@ -104,6 +108,28 @@ pub(crate) struct CrawlArgs {
     pub(crate) metrics: MetricsArgs,
 }
 
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct NodeArgs {
+    /// A file of settings in TOML; `savanna config` tells which there are. Without any, SAVANNA_CONFIG may name one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The network: mainnet, testnet or regtest
+    #[arg(long)]
+    pub(crate) network: Option<Network>,
+    /// Where peers may dial this node, IP:PORT or IP; may be given more than once
+    #[arg(long, value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
+    pub(crate) listen: Vec<String>,
+    /// Peers that are always dialled, each HOST or HOST:PORT; may be given more than once
+    #[arg(long = "peer", value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
+    pub(crate) peers: Vec<Target>,
+    /// The directory that holds the chain and the address book; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Serve /metrics, /health, /ready and /status here: IP:PORT, or a PORT alone, which is for this machine only
+    #[arg(long, value_name = "ADDR", value_parser = own_address)]
+    pub(crate) http: Option<SocketAddr>,
+}
+
 /// Reads `90s`, `10m`, `1h 30m`; a bare number is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     const MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -125,12 +151,12 @@ pub(crate) struct MetricsArgs {
     /// Serve numbers for Prometheus at http://ADDR/metrics: how many peers, requests, bytes and handshakes, how long they
     /// take, how large this process is; no address of a peer. ADDR is IP:PORT, and whoever reaches it may read them; a PORT
     /// alone is for this machine only
-    #[arg(long, value_name = "ADDR", value_parser = metrics_address)]
+    #[arg(long, value_name = "ADDR", value_parser = own_address)]
     pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// Reads an address with its port, or a port alone, which stays on this machine.
-fn metrics_address(text: &str) -> Result<SocketAddr, &'static str> {
+pub(crate) fn own_address(text: &str) -> Result<SocketAddr, &'static str> {
     let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let address = text.parse().or_else(|_| text.parse().map(on_loopback));
     address.map_err(|_| "it is neither IP:PORT nor a port")
@@ -150,10 +176,10 @@ mod tests {
     #[test]
     fn a_port_alone_is_for_this_machine() {
         for (text, address) in [("9100", "127.0.0.1:9100"), ("0.0.0.0:9100", "0.0.0.0:9100"), ("[::1]:9", "[::1]:9")] {
-            assert_eq!(metrics_address(text).map(|address| address.to_string()), Ok(address.to_owned()));
+            assert_eq!(own_address(text).map(|address| address.to_string()), Ok(address.to_owned()));
         }
         for wrong in ["", ":9100", "localhost:9100", "127.0.0.1", "65536", "-1"] {
-            assert!(metrics_address(wrong).is_err(), "{wrong}");
+            assert!(own_address(wrong).is_err(), "{wrong}");
         }
     }
 

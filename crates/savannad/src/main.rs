@@ -3,7 +3,9 @@
 mod app;
 mod cli;
 mod commands;
+mod config;
 mod telemetry;
+mod web;
 
 use std::process::ExitCode;
 
@@ -13,6 +15,5 @@ use crate::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init();
     app::run(cli)
 }

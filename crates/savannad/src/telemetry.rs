@@ -1,43 +1,39 @@
 //! What the program tells of itself apart from its results: log lines, and numbers for Prometheus.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
 use savanna::Node;
 use savanna_net::{Tasks, Traffic};
 use savanna_peerset::PeerSet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::MetricsArgs;
+use crate::web;
 
-use page::Page;
+pub(crate) use log::{Screen, init, init_node, is_filter};
+pub(crate) use node::{NodeNumbers, TROUBLES};
+pub(crate) use page::Page;
 pub(crate) use sources::CrawlNumbers;
 use sources::{Build, Crawl, Discovery, Network, Process};
 
-mod http;
+mod log;
 mod metrics;
+mod node;
 mod page;
 mod sources;
 
-/// The environment variable that sets how much is logged, as in `SAVANNA_LOG=savanna_net=debug`.
-pub(crate) const LOG_VARIABLE: &str = "SAVANNA_LOG";
+/// Where the numbers are.
+const PATH: &str = "/metrics";
 
-/// Sends log lines to standard error; results alone go to standard output.
-pub(crate) fn init() {
-    let filter = EnvFilter::builder()
-        .with_env_var(LOG_VARIABLE)
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-}
+/// What their text is (Prometheus' exposition format).
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Something that has numbers.
 pub(crate) trait Source: Send + Sync + 'static {
@@ -71,12 +67,20 @@ impl Telemetry {
     async fn serve(&self, address: SocketAddr, tasks: &Tasks) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind(address).await?;
         let served = listener.local_addr()?;
-        let (telemetry, stop) = (self.clone(), tasks.spawner().stop());
-        tasks.spawn(http::serve(listener, move || telemetry.page(), stop));
+        let nothing_else = async || (StatusCode::NOT_FOUND, format!("404 Not Found: the numbers are at {PATH}\n"));
+        tasks.spawn(web::serve(listener, self.pages().fallback(nothing_else), tasks.spawner().stop()));
         Ok(served)
     }
 
-    fn new() -> Self {
+    /// Returns the page of the numbers, to be served.
+    pub(crate) fn pages(&self) -> Router {
+        let telemetry = self.clone();
+        let page = move || std::future::ready(([(header::CONTENT_TYPE, CONTENT_TYPE)], telemetry.page()));
+        Router::new().route(PATH, get(page))
+    }
+
+    /// Begins to count.
+    pub(crate) fn new() -> Self {
         let traffic = Traffic::default();
         let telemetry = Self { traffic: traffic.clone(), sources: Arc::default() };
         telemetry.add(Build);

@@ -13,19 +13,18 @@ use savanna_sync::{Options, Summary, SyncError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::gathering::Gathering;
 use super::summary::Outcome;
 use crate::cli::SyncArgs;
 use crate::telemetry::Telemetry;
 
 mod dial;
 mod find;
-mod gathering;
 mod outlook;
 mod progress;
 
 use dial::{Missed, Places};
 use find::{FIRST_PEER_WITHIN, Search};
-use gathering::Gathering;
 use outlook::{Named, Outlook};
 use progress::Reporter;
 

@@ -73,6 +73,36 @@ pub(super) const CRAWL_NODES: Metric =
 pub(super) const CRAWL_IN_FLIGHT: Metric =
     gauge("savanna_crawl_in_flight", &[], "Nodes that a crawl is talking to, or dials.");
 
+pub(super) const TIP_HEIGHT: Metric = gauge("savanna_tip_height", &[], "The height of the last block that is kept.");
+pub(super) const TARGET_HEIGHT: Metric =
+    gauge("savanna_target_height", &[], "The height of the best chain that is known.");
+pub(super) const SYNCED: Metric =
+    gauge("savanna_synced", &[], "Is 1 while the archive is whole to the tip, as far as peers tell.");
+pub(super) const SERVING: Metric = gauge("savanna_serving", &[], "Is 1 while peers are told that the chain is served.");
+pub(super) const STORED_BLOCKS: Metric =
+    counter("savanna_stored_blocks_total", &[], "Blocks that were fetched and kept.");
+pub(super) const STORED_BYTES: Metric = counter("savanna_stored_bytes_total", &[], "Bytes of those blocks.");
+pub(super) const SYNC_RATE: Metric =
+    gauge("savanna_sync_rate", &["unit"], "How much was kept a second, over the last ten seconds.");
+pub(super) const REORGANISATIONS: Metric =
+    counter("savanna_reorganisations_total", &[], "How often another branch took over.");
+pub(super) const TROUBLE: Metric =
+    gauge("savanna_trouble", &["kind"], "Is 1 for what is most in the way, if anything is.");
+pub(super) const SERVED: Metric = counter("savanna_served_total", &["kind"], "What peers were told from the archive.");
+pub(super) const SERVED_BYTES: Metric =
+    counter("savanna_served_block_bytes_total", &[], "Bytes of blocks handed to connections.");
+pub(super) const UNSERVED: Metric = counter(
+    "savanna_unserved_total",
+    &["reason"],
+    "Blocks that peers asked for and were not given, and reads that failed.",
+);
+pub(super) const SERVING_HELD_UP: Metric =
+    counter("savanna_serving_held_up_total", &["reason"], "Questions that waited, or were left without an answer.");
+pub(super) const SERVING_BYTES: Metric =
+    gauge("savanna_serving_bytes", &[], "Bytes of blocks that are read for peers or wait until those take them.");
+pub(super) const DISK_FREE: Metric =
+    gauge("savanna_disk_free_bytes", &[], "Bytes that are free on the archive's disk.");
+
 // These bear the names that dashboards know from other programs.
 pub(super) const RESIDENT_MEMORY: Metric =
     gauge("process_resident_memory_bytes", &[], "Memory of this process that is in RAM.");
@@ -82,7 +112,7 @@ pub(super) const START_TIME: Metric =
     gauge("process_start_time_seconds", &[], "When this process started, in seconds since 1970.");
 
 #[cfg(test)]
-pub(super) const ALL: [&Metric; 29] = [
+pub(super) const ALL: [&Metric; 44] = [
     &BUILD_INFO,
     &PEERS,
     &REQUESTS,
@@ -108,6 +138,21 @@ pub(super) const ALL: [&Metric; 29] = [
     &ARRIVALS,
     &CRAWL_NODES,
     &CRAWL_IN_FLIGHT,
+    &TIP_HEIGHT,
+    &TARGET_HEIGHT,
+    &SYNCED,
+    &SERVING,
+    &STORED_BLOCKS,
+    &STORED_BYTES,
+    &SYNC_RATE,
+    &REORGANISATIONS,
+    &TROUBLE,
+    &SERVED,
+    &SERVED_BYTES,
+    &UNSERVED,
+    &SERVING_HELD_UP,
+    &SERVING_BYTES,
+    &DISK_FREE,
     &RESIDENT_MEMORY,
     &OPEN_FDS,
     &MAX_FDS,

@@ -47,6 +47,7 @@ impl World {
         telemetry.add(Discovery(savanna_peerset::Discovery::new().counts()));
         let entrance = Door::new(Slots::new(SlotLimits::LOCAL), AcceptRates::LOCAL);
         telemetry.add(entrance.clone());
+        telemetry.add(Everything);
         let listener = Listener::bind(LOOPBACK, entrance).await.unwrap();
         let door = listener.local_addr().unwrap();
         let mut handshake = Handshake::new(node, Nil, clock, tasks.spawner());
@@ -93,6 +94,15 @@ impl World {
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert!(head.contains("text/plain; version=0.0.4"), "{head}");
         page.to_owned()
+    }
+}
+
+/// The numbers of a node that has all of them.
+struct Everything;
+
+impl Source for Everything {
+    fn write(&self, page: &mut Page) {
+        NodeNumbers { tip: Some(1), free: Some(2), ..NodeNumbers::default() }.write(page);
     }
 }
 

@@ -62,7 +62,8 @@ impl Zebrad {
 
     /// The same, with peers that zebrad is to dial. Of hosts it dials on regtest `127.0.0.1` alone, unless peers tell it of others.
     pub(crate) fn start_dialing(activation_heights: &str, peers: &[SocketAddr]) -> Option<Self> {
-        let Some(binary) = std::env::var_os("SAVANNA_ZEBRAD").map(PathBuf::from) else {
+        let named = std::env::var_os("SAVANNA_ZEBRAD").filter(|path| !path.is_empty());
+        let Some(binary) = named.map(PathBuf::from) else {
             eprintln!("SKIPPED: SAVANNA_ZEBRAD names no zebrad, so nothing was tried against one");
             return None;
         };

@@ -15,7 +15,7 @@ use savanna_peerset::{DialFailure, PeerSet, Upkeep};
 use tokio::sync::mpsc;
 use tower::{Service, ServiceExt as _};
 
-use super::gathering::{Gathering, Gone};
+use crate::commands::gathering::{Gathering, Gone};
 
 /// A peer that was not reached, and why.
 #[derive(Debug, Clone)]

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use savanna::Node;
-use savanna_peerset::{DiscoveryCounts, Events, SeedAnswer, Seeds};
+use savanna_peerset::{DiscoveryCounts, Events, Seeds};
 use savanna_wire::Network;
 use tokio::sync::watch;
 
-use super::gathering::Gathering;
+use crate::commands::gathering::Gathering;
+use crate::commands::seeds::{Watched, why_nobody};
 use crate::telemetry::Telemetry;
 
 /// How long there may be no peer before the first: time for what the book knows, then for the seeds, then for those they name.
@@ -36,8 +35,8 @@ impl Search {
         seeds: impl Seeds + Sync,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
-        let (told, answered) = watch::channel(BTreeSet::new());
-        let builder = Node::builder(network).dir(dir).seeds(Watched { seeds, told }).traffic(telemetry.traffic());
+        let (seeds, answered) = Watched::new(seeds);
+        let builder = Node::builder(network).dir(dir).seeds(seeds).traffic(telemetry.traffic());
         let node = builder.start().await.context("no peer can be looked for")?;
         telemetry.find(&node);
         let counts = node.discovery();
@@ -76,47 +75,12 @@ impl Search {
 
     /// Says why there is no peer.
     pub(super) fn why(&self) -> String {
-        let (counts, answered) = (self.counts.borrow(), self.answered.borrow());
-        let mut reasons = Vec::new();
-        if counts.seeds_asked > 0 {
-            let seeds = self.network.dns_seeds().iter().zip(0..);
-            let silent: Vec<_> = seeds.filter(|(_, seed)| !answered.contains(seed)).map(|(name, _)| *name).collect();
-            if !silent.is_empty() {
-                reasons.push(format!("{} did not answer", silent.join(", ")));
-            }
-            if silent.len() < self.network.dns_seeds().len().max(1) && counts.seeded.new + counts.seeded.known == 0 {
-                reasons.push("the seeds name nobody who may be dialled".to_owned());
-            }
-        }
-        let failures = counts.dials.iter().filter(|(outcome, _)| **outcome != "connected");
-        let failures: Vec<_> =
-            failures.map(|(outcome, count)| format!("{count} {}", outcome.replace('_', " "))).collect();
-        if !failures.is_empty() {
-            reasons.push(format!("dials led to no peer ({})", failures.join(", ")));
-        }
-        reasons.join("; ")
+        let names: Vec<_> = self.network.dns_seeds().iter().map(|name| (*name).to_owned()).collect();
+        why_nobody(&names, &self.answered.borrow(), &self.counts.borrow())
     }
 
     /// Ends the node and keeps its address book. Connections have `bound` to end.
     pub(super) async fn end(self, bound: Duration) {
         self.node.shutdown(bound).await;
-    }
-}
-
-/// Seeds of which is told who answers.
-struct Watched<S> {
-    seeds: S,
-    told: watch::Sender<BTreeSet<u8>>,
-}
-
-impl<S: Seeds + Sync> Seeds for Watched<S> {
-    fn ask(&self) -> BoxFuture<'static, Vec<SeedAnswer>> {
-        let (asking, told) = (self.seeds.ask(), self.told.clone());
-        async move {
-            let answers = asking.await;
-            told.send_replace(answers.iter().map(|answer| answer.seed).collect());
-            answers
-        }
-        .boxed()
     }
 }

@@ -22,7 +22,7 @@ const ENOUGH: usize = 8;
 const GATHERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A peer set whose first peers are on their way.
-pub(super) struct Gathering {
+pub(crate) struct Gathering {
     set: PeerSet,
     first: First,
 }
@@ -37,10 +37,10 @@ enum First {
 
 /// The peers, by their first addresses, that were not reached, or have left.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gone(Arc<Mutex<BTreeSet<PeerAddr>>>);
+pub(crate) struct Gone(Arc<Mutex<BTreeSet<PeerAddr>>>);
 
 impl Gone {
-    pub(super) fn note(&self, peer: PeerAddr) {
+    pub(crate) fn note(&self, peer: PeerAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
     }
 
@@ -51,12 +51,12 @@ impl Gone {
 
 impl Gathering {
     /// Waits for so many peers that were named, but for those that are gone.
-    pub(super) const fn of_named(set: PeerSet, named: usize, gone: Gone) -> Self {
+    pub(crate) const fn of_named(set: PeerSet, named: usize, gone: Gone) -> Self {
         Self { set, first: First::Named { named, gone, is_settled: AtomicBool::new(false) } }
     }
 
     /// Waits for some of the peers that are found.
-    pub(super) const fn of_found(set: PeerSet) -> Self {
+    pub(crate) const fn of_found(set: PeerSet) -> Self {
         Self { set, first: First::Found(OnceLock::new()) }
     }
 }
