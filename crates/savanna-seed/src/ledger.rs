@@ -54,8 +54,9 @@ pub struct LedgerConfig {
 impl LedgerConfig {
     /// How many nodes are tracked unless said otherwise.
     pub const CAPACITY: usize = 50_000;
-    /// How long nobody may have answered unless said otherwise, in seconds.
-    pub const STALE_AFTER: u32 = 120;
+    /// How long nobody may have answered unless said otherwise, in seconds: so that answers are empty within the shortest time
+    /// to live.
+    pub const STALE_AFTER: u32 = 48;
 
     /// Returns what suits a network.
     #[must_use]
@@ -93,9 +94,9 @@ pub enum Tried {
 
 /// Tracks the nodes of a network, without IO.
 ///
-/// Good nodes are met every half hour to an hour, the first times an hour and a quarter apart: so the rule for few tries
-/// reaches to where the shortest window takes over. A node that fails is asked again soon, since one failure may be ours; one
-/// that goes on failing is asked ever less, by the rules that Bitcoin's seeders share.
+/// Good nodes are met every half hour to an hour, and in their first hour every eight minutes: so it is known whether they
+/// stay. Until enough are known to, whoever answers is named. A node that fails is asked again soon, since one failure may be
+/// ours; one that goes on failing is asked ever less, by the rules that Bitcoin's seeders share.
 ///
 /// While nobody answers, it is this machine that is offline, or the network that is gone: no node that has answered before is
 /// blamed, few are tried, and the good ones first. Nobody is named when that has lasted [`LedgerConfig::stale_after`].
@@ -333,7 +334,10 @@ impl Ledger {
     fn leave_silence_out(&mut self, now: UnixTime) {
         if self.is_offline(now) && self.last_heard != UnixTime::NEVER {
             let silence = now.since(self.last_heard);
-            self.nodes.iter_mut().flatten().for_each(|node| node.reliability.skip(silence, now));
+            for node in self.nodes.iter_mut().flatten() {
+                node.reliability.skip(silence, now);
+                node.steadiness.skip(silence, now);
+            }
         }
     }
 
@@ -346,7 +350,7 @@ impl Ledger {
         }
         let was_there = matches!(chain, Chain::Ours | Chain::Behind);
         node.reliability.note(was_there, now);
-        node.steadiness.note(was_there);
+        node.steadiness.note(was_there, now);
         if was_there {
             node.failures = 0;
             node.last_success = now;
@@ -371,7 +375,7 @@ impl Ledger {
         node.failures = node.failures.saturating_add(1);
         if !is_offline {
             node.reliability.note(false, now);
-            node.steadiness.note(false);
+            node.steadiness.note(false, now);
         }
         self.rest(id, false, now);
     }
@@ -404,7 +408,7 @@ impl Ledger {
         }
         let rested = self.proven.iter().filter_map(|(_, id)| {
             let node = self.nodes[*id as usize].as_ref().filter(|node| now.since(node.asked) >= rest)?;
-            Some((!node.reliability.is_good(), node.failures, node.asked, *id))
+            Some((!node.reliability.is_good_so_far(), node.failures, node.asked, *id))
         });
         rested.min().map(|(.., id)| id)
     }

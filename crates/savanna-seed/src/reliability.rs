@@ -123,8 +123,8 @@ impl Reliability {
         self.successes = self.successes.saturating_add(u32::from(was_there));
     }
 
-    /// Returns whether the node is good: there for long enough in one of the windows, or, in its first three tries, in half
-    /// of them.
+    /// Returns whether the node is good by the rules that Bitcoin's seeders share: there for long enough in one of the
+    /// windows, or, in its first three tries, in half of them.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let is_new = (1..=3).contains(&self.tries);
@@ -133,6 +133,23 @@ impl Reliability {
             sums.reliability > reliability && sums.count > count
         };
         (is_new && self.successes * 2 >= self.tries) || self.sums.iter().zip(Window::ALL).any(by_window)
+    }
+
+    /// Returns whether the node may turn out good: it has been known for so short that a day's window cannot tell, and was there
+    /// in half of that time.
+    ///
+    /// The shorter windows alone would refuse it for hours because of one failure.
+    #[must_use]
+    pub fn is_promising(&self) -> bool {
+        let sums = self.sums[Window::Day as usize];
+        let (reliability, _) = Window::Day.good_above();
+        self.successes > 0 && sums.weight <= reliability && sums.reliability * 2.0 >= sums.weight
+    }
+
+    /// Returns whether the node is good, as far as can be told so early.
+    #[must_use]
+    pub fn is_good_so_far(&self) -> bool {
+        self.is_good() || self.is_promising()
     }
 
     /// Returns for how many seconds the node is not worth a try, if so: it was absent too long, at the best one can assume.
@@ -232,56 +249,6 @@ impl Reliability {
         let mut next = || words.next().map(u32::from_le_bytes);
         (read.tries, read.successes, read.last_try) = (next()?, next()?, UnixTime(next()?));
         (read.successes <= read.tries).then_some(read)
-    }
-}
-
-/// How often a node came and went, over its last [`Self::MEMORY`] tries.
-///
-/// # Security
-/// Windows alone name a node that comes and goes each time that it happens to be met a few times in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Steadiness(u32);
-
-impl Steadiness {
-    /// Of a node that was not tried.
-    pub const NEW: Self = Self(0);
-    /// How many tries are remembered: those of about a day.
-    pub const MEMORY: u32 = 31;
-    /// So many changes are too many: three absences within a day.
-    pub const TOO_MANY: u32 = 6;
-
-    /// Notes what came of a try.
-    pub const fn note(&mut self, was_there: bool) {
-        // A bit above the tries marks their beginning.
-        let before = if self.0 == 0 { 1 } else { self.0 };
-        let is_full = before >> Self::MEMORY == 1;
-        let bits = before << 1 | was_there as u32;
-        self.0 = if is_full { bits | 1 << Self::MEMORY } else { bits };
-    }
-
-    /// Returns how often the node came or went.
-    #[must_use]
-    pub const fn changes(self) -> u32 {
-        if self.0 < 4 {
-            return 0;
-        }
-        let tries = self.0.ilog2();
-        let changes = (self.0 ^ self.0 >> 1) & ((1 << (tries - 1)) - 1);
-        changes.count_ones()
-    }
-
-    /// Returns whether it comes and goes too often to be named.
-    #[must_use]
-    pub const fn is_flapping(self) -> bool {
-        self.changes() >= Self::TOO_MANY
-    }
-
-    pub(crate) const fn to_bits(self) -> u32 {
-        self.0
-    }
-
-    pub(crate) const fn from_bits(bits: u32) -> Self {
-        Self(bits)
     }
 }
 

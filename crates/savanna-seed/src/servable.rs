@@ -39,13 +39,15 @@ pub enum Refusal {
     Flapping,
     /// It was not there often enough.
     Unreliable,
+    /// It has not stayed for long enough, and enough others have.
+    New,
     /// An upgrade is near that it does not speak, and enough others do.
     NotReady,
 }
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Port,
         Self::Unroutable,
         Self::Untried,
@@ -60,6 +62,7 @@ impl Refusal {
         Self::Failing,
         Self::Flapping,
         Self::Unreliable,
+        Self::New,
         Self::NotReady,
     ];
 
@@ -81,6 +84,7 @@ impl Refusal {
             Self::Failing => "failing",
             Self::Flapping => "flapping",
             Self::Unreliable => "unreliable",
+            Self::New => "new",
             Self::NotReady => "not_ready",
         }
     }
@@ -97,7 +101,7 @@ pub struct Candidate<'a> {
     pub chain: Chain,
     /// How reliably it answers.
     pub reliability: &'a Reliability,
-    /// How often it comes and goes.
+    /// How steadily it is there.
     pub steadiness: Steadiness,
     /// When it last answered.
     pub last_success: UnixTime,
@@ -116,6 +120,8 @@ pub struct Rules {
     pub floor: ProtocolVersion,
     /// The network's height, if one is known.
     pub height: Option<i32>,
+    /// Whether a node must have stayed: as soon as enough have.
+    pub asks_stay: bool,
     /// The moment.
     pub now: UnixTime,
 }
@@ -189,8 +195,10 @@ impl Rules {
             Err(Refusal::Failing)
         } else if candidate.steadiness.is_flapping() {
             Err(Refusal::Flapping)
-        } else if !candidate.reliability.is_good() {
+        } else if !candidate.reliability.is_good_so_far() {
             Err(Refusal::Unreliable)
+        } else if self.asks_stay && !candidate.steadiness.has_stayed() {
+            Err(Refusal::New)
         } else {
             Ok(())
         }

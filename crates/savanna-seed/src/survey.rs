@@ -17,24 +17,34 @@ use savanna_net::Clock;
 use savanna_peerset::crawler::{Chain, Ending, Errand, Introduction, Meeting, Surveyor};
 use savanna_wire::PeerAddr;
 
-use crate::{ChainProbe, Ledger, Question, Roll, Snapshot, Tried, Try, Vetting};
+use crate::{ChainProbe, Ledger, LedgerConfig, Question, Roll, SHORTEST_TTL, Snapshot, Tried, Try, Vetting};
 
-/// How often the ledger is asked whether somebody is due.
+/// How often the ledger is asked whether somebody is due unless said otherwise.
 const TURN: Duration = Duration::from_secs(1);
+
+/// How often who may be named is published unless said otherwise.
+const PUBLISH_EVERY: Duration = Duration::from_secs(5);
+
+const _: () = assert!(
+    LedgerConfig::STALE_AFTER as u64 + PUBLISH_EVERY.as_secs() + TURN.as_secs() < SHORTEST_TTL as u64,
+    "when the network dies nobody is named within the time to live"
+);
 
 /// How a survey goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SurveyConfig {
+    /// How often the ledger is asked at least whether somebody is due.
+    pub look_every: Duration,
     /// How often who may be named is judged anew and published.
     pub publish_every: Duration,
     /// How long the first conversations go on until anybody is named: so that the first answers name more than the first
-    /// few who answered.
+    /// few who answered. With somewhat more than [`Steadiness::STAY`](crate::Steadiness::STAY) nobody is ever named who may only come and go.
     pub settle_for: Duration,
 }
 
 impl Default for SurveyConfig {
     fn default() -> Self {
-        Self { publish_every: Duration::from_secs(5), settle_for: Duration::ZERO }
+        Self { look_every: TURN, publish_every: PUBLISH_EVERY, settle_for: Duration::ZERO }
     }
 }
 
@@ -148,8 +158,8 @@ impl Survey {
         self.ledger.snapshot()
     }
 
-    /// Surveys until the future is dropped. `turn` is called with the ledger about once a second, for who keeps it, dumps it or
-    /// introduces addresses.
+    /// Surveys until the future is dropped. `turn` is called with the ledger once in [`SurveyConfig::look_every`], for who keeps it,
+    /// dumps it or introduces addresses.
     ///
     /// # Cancel safety
     /// Dropping the future hangs up all conversations. The nodes talked to then are tried again a minute after the next
@@ -157,7 +167,7 @@ impl Survey {
     pub async fn run(&mut self, mut turn: impl FnMut(&mut Ledger, UnixTime)) {
         let began = Instant::now();
         let mut meetings = Meetings::new();
-        let mut turns = interval_at(began, TURN);
+        let mut turns = interval_at(began, self.config.look_every);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_judgement = began;
         self.ledger.forget_tries(self.now());

@@ -25,7 +25,7 @@ pub struct Kept {
     pub source: Netgroup,
     /// How reliably it answers.
     pub reliability: Reliability,
-    /// How often it comes and goes.
+    /// How steadily it is there.
     pub steadiness: Steadiness,
     /// What it said of itself.
     pub said: Option<Handshake>,
@@ -85,11 +85,13 @@ impl Node {
     fn from_kept(kept: Kept, now: UnixTime) -> Self {
         let mut reliability = kept.reliability;
         reliability.set_back(reliability.last_try().since(now));
+        let mut steadiness = kept.steadiness;
+        steadiness.set_back(steadiness.seen().since(now));
         let next = if kept.next.since(now) > LONGEST { now } else { kept.next };
         Self {
             address: kept.address,
             reliability,
-            steadiness: kept.steadiness,
+            steadiness,
             said: kept.said.map(Box::new),
             first_heard: kept.first_heard.min(now),
             last_success: kept.last_success.min(now),

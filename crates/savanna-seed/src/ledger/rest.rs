@@ -6,6 +6,7 @@ use savanna_book::UnixTime;
 use savanna_peerset::crawler::Chain;
 
 use super::{Ledger, Node};
+use crate::Steadiness;
 
 const MINUTE: u32 = 60;
 const HOUR: u32 = 60 * MINUTE;
@@ -14,10 +15,9 @@ const DAY: u32 = 24 * HOUR;
 /// Between the conversations with a node that answers, in seconds: from and below.
 const GOOD: (u32, u32) = (30 * MINUTE, HOUR);
 
-/// The same for its first ones. Four tries so far apart, and no more, fill the shortest window just enough to be believed, and
-/// the rule for few tries ends with the third.
-const FIRST: (u32, u32) = (4_240, 4_360);
-const FIRST_TRIES: u32 = 4;
+/// The same until it is known to stay: shorter than absences are, so that none is missed.
+const WATCHED: (u32, u32) = (7 * MINUTE, 9 * MINUTE);
+const _: () = assert!(WATCHED.1 < Steadiness::GAP, "what is watched so is believed to stay");
 
 /// How soon a node is asked again that was there before: its first failure may have been ours, in seconds.
 const AGAIN: u32 = 5 * MINUTE;
@@ -42,7 +42,9 @@ impl Ledger {
     pub(super) fn rest(&mut self, id: u32, was_there: bool, now: UnixTime) {
         let Some(node) = self.nodes[id as usize].as_ref() else { return };
         let rest = if was_there {
-            let (from, below) = if node.reliability.tries() < FIRST_TRIES { FIRST } else { GOOD };
+            // Whoever comes and goes too often is not watched, or it would be asked the more for that.
+            let is_watched = !node.steadiness.has_stayed() && !node.steadiness.is_flapping();
+            let (from, below) = if is_watched { WATCHED } else { GOOD };
             self.between(from, below)
         } else {
             let usual = usual_rest(node);
@@ -87,6 +89,7 @@ impl Node {
     /// Follows a clock that was set back.
     pub(super) fn set_back(&mut self, seconds: u32) {
         self.reliability.set_back(seconds);
+        self.steadiness.set_back(seconds);
         for time in [&mut self.first_heard, &mut self.last_success, &mut self.asked, &mut self.shown, &mut self.next] {
             *time = time.minus(seconds);
         }

@@ -8,7 +8,7 @@ use savanna_wire::{PeerAddr, ProtocolVersion};
 
 use super::{Ledger, Node};
 use crate::servable::{Candidate, Height, Rules};
-use crate::{Nameable, Refusal, Reliability, Roll, Sweep};
+use crate::{LARGEST, Nameable, Refusal, Reliability, Roll, Sweep};
 
 /// How many groups have to be ready for an upgrade that is near, until others are named no more.
 const READY_GROUPS: usize = 8;
@@ -20,6 +20,8 @@ pub struct Vetting {
     pub roll: Roll,
     /// Whether nothing is known of the present.
     pub is_stale: bool,
+    /// Whether nodes are named of which it is not known whether they stay, because too few do so far.
+    pub is_provisional: bool,
     /// How many are refused for each reason. They and the good ones add up to those that are tracked.
     pub refused: BTreeMap<Refusal, usize>,
     /// How many are good, named or not.
@@ -54,6 +56,7 @@ impl Ledger {
         let mut vetting = Vetting { is_stale: self.is_stale(now), height: self.height(now), ..Vetting::default() };
         let mut good = Vec::new();
         let rules = self.rules(now, vetting.height);
+        vetting.is_provisional = !rules.asks_stay;
         let mut refuse = |reason| *vetting.refused.entry(reason).or_default() += 1;
         for node in self.nodes.iter().flatten() {
             match rules.judge(&node.candidate()) {
@@ -96,9 +99,16 @@ impl Ledger {
         })
     }
 
-    const fn rules(&self, now: UnixTime, height: Option<i32>) -> Rules {
+    /// Returns what a node must be. It must have stayed, unless so few have that they are neither as many as an answer names
+    /// nor half of those that answer.
+    fn rules(&self, now: UnixTime, height: Option<i32>) -> Rules {
         let (network, scope) = (self.config.network, self.config.scope);
-        Rules { network, scope, floor: self.floor.version(), height, now }
+        let mut rules = Rules { network, scope, floor: self.floor.version(), height, asks_stay: false, now };
+        let good = self.nodes.iter().flatten().filter(|node| rules.judge(&node.candidate()).is_ok());
+        let (mut all, mut stayed) = (0, 0);
+        good.for_each(|node| (all, stayed) = (all + 1, stayed + usize::from(node.steadiness.has_stayed())));
+        rules.asks_stay = stayed >= LARGEST || stayed * 2 >= all;
+        rules
     }
 
     /// Returns the version that is named alone, if an upgrade is near and enough groups speak it.
@@ -125,7 +135,7 @@ impl Ledger {
     pub(super) fn sweep(&self, now: UnixTime) -> Sweep {
         let mut sweep = Sweep::default();
         for (node, said) in self.present(now) {
-            if node.reliability.is_good() {
+            if node.reliability.is_good_so_far() {
                 let view = sweep.groups.entry(Netgroup::of(node.address.host)).or_default();
                 view.nodes.push((said.version, self.height_of(node, said, now)));
             }

@@ -196,23 +196,48 @@ fn adversary_27_bytes_that_were_never_written_are_not_read() {
     assert_eq!(Reliability::from_bytes(&bytes), None, "more successes than tries");
 }
 
+/// The rule that Bitcoin's seeders share for who was hardly tried yet. Who is named by it, and until when, is for the ledger.
 #[test]
-fn changes_are_counted_over_the_last_tries() {
-    let changes = |tries: &str| {
-        let mut steadiness = Steadiness::NEW;
-        tries.bytes().for_each(|each| steadiness.note(each == b'1'));
-        steadiness.changes()
-    };
-    for (tries, count) in [("", 0), ("1", 0), ("0", 0), ("11", 0), ("01", 1), ("10", 1), ("0011", 1), ("010101", 5)] {
-        assert_eq!(changes(tries), count, "{tries}");
+fn the_early_rule_is_at_most_three_tries_and_half_of_them_good() {
+    for (tries, is_good) in [
+        ("", false),
+        ("0", false),
+        ("1", true),
+        ("00", false),
+        ("01", true),
+        ("10", true),
+        ("11", true),
+        ("000", false),
+        ("001", false),
+        ("010", false),
+        ("100", false),
+        ("011", true),
+        ("101", true),
+        ("110", true),
+        ("111", true),
+        ("1111", false),
+    ] {
+        let history: History = tries.bytes().map(|each| (600, each == b'1')).collect();
+        assert_eq!(played(&history).is_good(), is_good, "{tries:?}");
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(9);
-    for _ in 0..200 {
-        let tries: String =
-            (0..rng.next_u32() % 100).map(|_| if rng.next_u32() % 2 == 0 { '0' } else { '1' }).collect();
-        let last: Vec<u8> = tries.bytes().skip(tries.len().saturating_sub(31)).collect();
-        let expected = last.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        assert_eq!(changes(&tries) as usize, expected, "{tries}");
+}
+
+#[test]
+fn a_node_is_promising_until_the_windows_can_tell_if_it_was_there_half_of_the_time() {
+    const MINUTE: u32 = 60;
+    // 1,000 s and 18.9 hours are 69,000 s: a day's window knows 0.55 of its time.
+    for (history, is_promising) in [
+        (vec![], false),
+        (vec![(0, false)], false),
+        (vec![(0, true)], true),
+        (vec![(30 * MINUTE, true); 38], true),
+        (vec![(30 * MINUTE, true); 39], false),
+        (vec![(0, true), (30 * MINUTE, false)], false),
+        (vec![(0, true), (30 * MINUTE, true), (5 * MINUTE, false)], true),
+    ] {
+        assert_eq!(played(&history).is_promising(), is_promising, "{history:?}");
     }
-    assert_eq!(changes(&"1".repeat(1_000)), 0);
+    let with_a_failure =
+        [vec![(30 * MINUTE, true); 30], vec![(30 * MINUTE, false)], vec![(30 * MINUTE, true); 8]].concat();
+    assert!(!played(&with_a_failure).is_promising() && played(&with_a_failure).is_good(), "no gap between the two");
 }

@@ -9,6 +9,7 @@ const RULES: Rules = Rules {
     scope: Scope::Public,
     floor: ProtocolVersion(170_190),
     height: Some(HEIGHT),
+    asks_stay: false,
     now: NOW,
 };
 
@@ -83,10 +84,11 @@ fn each_reason_alone_is_enough() {
     let within = Rules::HEIGHT_WITHIN;
     let coming_and_going = || {
         let mut steadiness = Steadiness::NEW;
-        (0..7).for_each(|each| steadiness.note(each % 2 == 0));
+        (0..7).for_each(|each| steadiness.note(each % 2 == 0, NOW));
         steadiness
     };
-    let table: [(Refusal, Result<Nameable, Refusal>); 18] = [
+    let strict = Rules { asks_stay: true, ..RULES };
+    let table: [(Refusal, Result<Nameable, Refusal>); 19] = [
         (Refusal::Port, judged(&RULES, at("1.1.1.1:8234"))),
         (Refusal::Port, judged(&RULES, at("1.1.1.1:18233"))),
         (Refusal::Unroutable, judged(&RULES, at("10.0.0.1:8233"))),
@@ -105,6 +107,7 @@ fn each_reason_alone_is_enough() {
         (Refusal::Failing, judged(&RULES, |node| node.failures = 2)),
         (Refusal::Flapping, judged(&RULES, |node| node.steadiness = coming_and_going())),
         (Refusal::Unreliable, judged(&RULES, |node| node.reliability = Reliability::NEW)),
+        (Refusal::New, judged(&strict, |_| ())),
     ];
     for (reason, verdict) in table {
         assert_eq!(verdict, Err(reason));

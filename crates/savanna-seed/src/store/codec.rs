@@ -98,7 +98,7 @@ fn write_node(out: &mut Vec<u8>, kept: &Kept) {
     out.extend_from_slice(&kept.address.port.to_le_bytes());
     out.extend_from_slice(&kept.source.to_bytes());
     out.extend_from_slice(&kept.reliability.to_bytes());
-    out.extend_from_slice(&kept.steadiness.to_bits().to_le_bytes());
+    out.extend_from_slice(&kept.steadiness.to_bytes());
     for time in [kept.first_heard, kept.last_success, kept.shown, kept.next] {
         write_time(out, time);
     }
@@ -130,7 +130,7 @@ fn read_node(reader: &mut Reader<'_>) -> Result<Kept, DecodeError> {
         address,
         source: Netgroup::from_bytes(reader.array()?).ok_or(invalid("source"))?,
         reliability: Reliability::from_bytes(&reader.array()?).ok_or(invalid("reliability"))?,
-        steadiness: Steadiness::from_bits(reader.u32()?),
+        steadiness: Steadiness::from_bytes(reader.array()?),
         first_heard: read_time(reader)?,
         last_success: read_time(reader)?,
         shown: read_time(reader)?,

@@ -17,7 +17,7 @@ fn kept(number: u32) -> Kept {
     let (mut reliability, mut steadiness) = (Reliability::NEW, Steadiness::NEW);
     for turn in 0..number % 40 {
         reliability.note(turn % 5 != 0, UnixTime(1_790_000_000 + turn * 2_000));
-        steadiness.note(turn % 5 != 0);
+        steadiness.note(turn % 5 != 0, UnixTime(1_790_000_000 + turn * 2_000));
     }
     let said = Handshake {
         version: ProtocolVersion(170_190),
