@@ -13,20 +13,38 @@ use savanna_peer::Now;
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: Instant,
+    rehearsal: Option<Rehearsal>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rehearsal {
+    begins: i64,
+    times: u32,
 }
 
 impl Clock {
     /// Starts counting.
     #[must_use]
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: Instant::now(), rehearsal: None }
+    }
+
+    /// Starts a clock for rehearsals: its Unix part begins at `begins`, and runs so many times as fast as the monotonic one. So
+    /// what takes days can be shown within a minute, over connections whose deadlines stay as they are.
+    #[must_use]
+    pub fn rehearse(begins: i64, times: u32) -> Self {
+        Self { origin: Instant::now(), rehearsal: Some(Rehearsal { begins, times }) }
     }
 
     /// Returns the present moment.
     #[must_use]
     pub fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Now { monotonic: self.origin.elapsed(), unix: i64::try_from(unix).unwrap_or(i64::MAX) }
+        let monotonic = self.origin.elapsed();
+        let unix = self.rehearsal.map_or_else(system_time, |rehearsal| {
+            let passed = monotonic.saturating_mul(rehearsal.times).as_secs();
+            rehearsal.begins.saturating_add_unsigned(passed)
+        });
+        Now { monotonic, unix }
     }
 
     /// Returns the instant of a deadline on the scale of [`Now::monotonic`].
@@ -34,6 +52,11 @@ impl Clock {
     pub fn instant(&self, monotonic: Duration) -> Instant {
         self.origin + monotonic.min(FAR)
     }
+}
+
+fn system_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 /// Further than any deadline, and near enough for every platform's instants.
@@ -52,5 +75,13 @@ mod tests {
         assert_eq!(clock.instant(clock.now().monotonic), Instant::now());
         assert!(clock.now().unix > 1_700_000_000);
         let _ = clock.instant(Duration::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rehearsal_runs_faster_and_its_deadlines_do_not() {
+        let clock = Clock::rehearse(1_800_000_000, 400);
+        tokio::time::advance(Duration::from_millis(1500)).await;
+        assert_eq!(clock.now(), Now { monotonic: Duration::from_millis(1500), unix: 1_800_000_600 });
+        assert_eq!(clock.instant(clock.now().monotonic), Instant::now());
     }
 }
