@@ -1,11 +1,12 @@
 //! Peers by the thousand in one process, each at a loopback address of its own and all behind one socket.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a peer answers what it is asked, and nothing else")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +59,7 @@ pub(crate) struct Peers {
     begins: i64,
     is_alive: AtomicBool,
     chain: Shown,
+    visited: Mutex<BTreeSet<IpAddr>>,
 }
 
 /// What peers show of their chains.
@@ -87,7 +89,14 @@ impl Peers {
         });
         let kinds = kinds.collect();
         let begins = clock.now().unix;
-        Arc::new(Self { kinds, clock, begins, is_alive: AtomicBool::new(true), chain: Shown::new() })
+        Arc::new(Self {
+            kinds,
+            clock,
+            begins,
+            is_alive: AtomicBool::new(true),
+            chain: Shown::new(),
+            visited: Mutex::default(),
+        })
     }
 
     /// Returns the question that only those of the chain can answer.
@@ -97,6 +106,11 @@ impl Peers {
 
     pub(crate) fn kind(&self, ip: IpAddr) -> Kind {
         self.kinds[&ip]
+    }
+
+    /// Returns those whom a Zebra has shaken hands with.
+    pub(crate) fn visited_by_zebra(&self) -> BTreeSet<IpAddr> {
+        self.visited.lock().unwrap().clone()
     }
 
     /// From here on nobody answers: every second peer hangs up at once, the others say nothing.
@@ -133,6 +147,11 @@ impl Peers {
         let (mut decoder, mut buffer) = (Decoder::new(NETWORK.magic()), BytesMut::new());
         loop {
             while let Some(Decoded::Message(message)) = decoder.decode(&mut buffer).ok()? {
+                if let Message::Version(version) = &message
+                    && version.user_agent.as_bytes().starts_with(b"/Zebra")
+                {
+                    self.visited.lock().unwrap().insert(ip);
+                }
                 if message == Message::Verack {
                     decoder.complete_handshake(version_of(kind));
                 }

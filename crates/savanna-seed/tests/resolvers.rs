@@ -1,0 +1,189 @@
+//! A fresh zebrad that knows nothing but our name finds the network: through a validating resolver of its own.
+//!
+//! It runs where `unbound` and `unshare` are, as root and with `SAVANNA_ZEBRAD` naming a zebrad; elsewhere it says loudly that
+//! it did not.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(missing_docs, reason = "tests")]
+
+mod dns_support;
+mod loopback_network;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns_support::{MAIN, Service, addresses, ask, keys, lenient, zone};
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use loopback_network::{HEIGHT, NETWORK, Peers, first};
+use savanna_net::{Clock, Connector, Tasks};
+use savanna_peerset::crawler::{Scope, Surveyor, survey_config};
+use savanna_seed::{Ledger, LedgerConfig, Published, Survey, SurveyConfig};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+const SEED: u64 = 20_261_122;
+/// Where the resolver listens: `resolv.conf` has no place for a port.
+const RESOLVER: &str = "127.53.0.2";
+
+/// A program that ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A thousand peers, a survey of them, its names by DNS, a resolver that validates them, and a zebrad that asks that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_zebrad_finds_the_network_by_our_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(zebrad) = std::env::var_os("SAVANNA_ZEBRAD").filter(|_| can_run(dir.path())) else {
+        eprintln!("\n*** SKIPPED: this takes root, unbound, unshare and SAVANNA_ZEBRAD ***\n");
+        return;
+    };
+    let clock = Clock::start();
+    let peers = Peers::new(clock, SEED);
+    peers.listen().await;
+    let signed = zone(MAIN, Some(keys()));
+    let ds = signed.ds().unwrap();
+    let service = Service::of([signed], lenient()).await;
+    let tasks = Tasks::new();
+    let ledger = Ledger::new(LedgerConfig { scope: Scope::Private, ..LedgerConfig::new(NETWORK) }, HEIGHT, [7; 32]);
+    let surveyor = Surveyor::new(survey_config(NETWORK), Connector::direct(), clock, tasks.spawner());
+    let config = SurveyConfig { publish_every: Duration::from_millis(500), ..SurveyConfig::default() };
+    let mut survey = Survey::new(config, ledger, peers.probe(), surveyor, clock, [8; 32]);
+    survey.ledger_mut().introduce([first()], clock.now().unix.into());
+    let published = survey.published();
+    let known = survey.published();
+    let story = async {
+        wait_for("300 nodes are named", || known.borrow().vetting.roll.nodes.len() >= 300).await;
+        let _unbound = resolver(dir.path(), service.at.port(), &ds);
+        let named = named_by_resolver().await;
+        assert_eq!(named.len(), 25);
+        let _zebrad = Running(start(&zebrad, dir.path()));
+        let by_name = || peers.visited_by_zebra().intersection(&named).count();
+        let by_others = || peers.visited_by_zebra().difference(&named).count();
+        wait_for("zebrad has met those whom we name", || by_name() >= 20).await;
+        wait_for("it has met others of whom these told it", || by_others() >= 10).await;
+        println!("zebrad met {} of the 25 that were named, and {} others", by_name(), by_others());
+    };
+    tokio::select! {
+        () = survey.run(|_, _| ()) => unreachable!("it goes on without end"),
+        () = tell(&service, published) => unreachable!("as does this"),
+        () = story => {}
+    }
+    service.end().await;
+}
+
+/// Returns whether the programs are there, and may be given a resolver of their own.
+fn can_run(dir: &Path) -> bool {
+    fs::write(dir.join("resolv.conf"), format!("nameserver {RESOLVER}\n")).unwrap();
+    let has_unbound = Command::new("unbound").arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let is_free = std::net::UdpSocket::bind((RESOLVER, 53)).is_ok();
+    has_unbound && is_free && apart(dir, "exec true").status().is_ok_and(|status| status.success())
+}
+
+/// Returns a shell with its own `resolv.conf`.
+fn apart(dir: &Path, script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount --bind \"$0/resolv.conf\" /etc/resolv.conf && {script}");
+    command.args(["-m", "sh", "-c", &script]).arg(dir).stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn start(zebrad: &std::ffi::OsStr, dir: &Path) -> Child {
+    let config = format!(
+        r#"
+[network]
+network = "Mainnet"
+listen_addr = "127.53.0.3:0"
+cache_dir = false
+initial_mainnet_peers = ["{MAIN}:8233"]
+[state]
+ephemeral = true
+[tracing]
+log_file = "{}"
+"#,
+        dir.join("zebrad.log").display()
+    );
+    fs::write(dir.join("zebrad.toml"), config).unwrap();
+    let log = fs::File::create(dir.join("zebrad.out")).unwrap();
+    apart(dir, "exec \"$1\" -c \"$0/zebrad.toml\" start").arg(zebrad).stdout(log).spawn().unwrap()
+}
+
+/// Starts a resolver that asks us about our name, and holds for genuine only what is signed.
+fn resolver(dir: &Path, ours: u16, ds: &str) -> Running {
+    let here = dir.display();
+    let config = format!(
+        r#"server:
+  interface: {RESOLVER}
+  port: 53
+  username: ""
+  chroot: ""
+  directory: "{here}"
+  pidfile: "{here}/pid"
+  use-syslog: no
+  logfile: "{here}/log"
+  module-config: "validator iterator"
+  do-not-query-localhost: no
+  access-control: 127.0.0.0/8 allow
+  do-ip6: no
+  num-threads: 1
+  trust-anchor: "{ds}"
+remote-control:
+  control-enable: no
+forward-zone:
+  name: "{MAIN}"
+  forward-addr: 127.0.0.1@{ours}
+"#
+    );
+    let path = dir.join("unbound.conf");
+    fs::write(&path, config).unwrap();
+    Running(Command::new("unbound").args(["-d", "-c"]).arg(path).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// Asks the resolver, which has the same answer for zebrad as long as it keeps it.
+async fn named_by_resolver() -> BTreeSet<IpAddr> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let question = ask(MAIN, RecordType::A).to_vec().unwrap();
+    let at: SocketAddr = format!("{RESOLVER}:53").parse().unwrap();
+    for _ in 0..100 {
+        let mut answer = vec![0; 4_096];
+        drop(socket.send_to(&question, at).await);
+        if let Ok(Ok(len)) = timeout(Duration::from_millis(200), socket.recv(&mut answer)).await {
+            let named: BTreeSet<_> = addresses(&Message::from_vec(&answer[..len]).unwrap()).into_iter().collect();
+            if !named.is_empty() {
+                return named;
+            }
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the resolver names nobody");
+}
+
+async fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(120), "in two minutes it is not so that {what}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    println!("{what}: {:?}", began.elapsed());
+}
+
+async fn tell(service: &Service, mut published: watch::Receiver<Arc<Published>>) {
+    while published.changed().await.is_ok() {
+        let roll = published.borrow_and_update().vetting.roll.clone();
+        service.zones.update(MAIN, roll, dns_support::now()).await.unwrap();
+    }
+    std::future::pending::<()>().await;
+}
