@@ -67,6 +67,47 @@ async fn dig_reads_all_of_it() {
     service.end().await;
 }
 
+/// Every error has its code, and an answer the size that is asked for: what is larger than that is cut to nothing, not to a part.
+#[tokio::test]
+async fn dig_is_told_every_error_and_given_the_size_it_takes() {
+    if !is_installed("dig") {
+        return;
+    }
+    let service = Service::full(lenient()).await;
+    let long = "a".repeat(63);
+    let cut = "flags: qr aa tc; QUERY: 1, ANSWER: 0, AUTHORITY: 0";
+    for (question, told) in [
+        (format!("{MAIN} A +dnssec +bufsize=0 +ignore"), [cut, "MSG SIZE  rcvd: 45"]),
+        (format!("{MAIN} AAAA +bufsize=512 +ignore"), [cut, "MSG SIZE  rcvd: 45"]),
+        (format!("{MAIN} AAAA +bufsize=512"), ["ANSWER: 25,", "(TCP)"]),
+        (format!("{MAIN} AAAA +bufsize=900 +ignore"), ["ANSWER: 25,", "(UDP)"]),
+        (format!("{MAIN} AAAA +dnssec +bufsize=65535 +ignore"), ["ANSWER: 26,", "udp: 1232"]),
+        (format!("{MAIN} A +edns=1 +noednsneg"), ["status: BADVERS", "ANSWER: 0,"]),
+        (format!("{MAIN} A +edns=1"), ["retrying with EDNS version 0", "ANSWER: 25,"]),
+        (format!("{MAIN} A +cookie=0102030405060708 +nsid"), ["ANSWER: 25,", "(UDP)"]),
+        (format!("{MAIN} A +subnet=192.0.2.0/24 +zflag"), ["ANSWER: 25,", "(UDP)"]),
+        (format!("{MAIN} A +opcode=status"), ["opcode: STATUS, status: NOTIMP", "ANSWER: 0,"]),
+        (format!("{MAIN} SOA +opcode=notify"), ["opcode: NOTIFY, status: NOTIMP", "ANSWER: 0,"]),
+        (format!("{MAIN} SOA +opcode=update"), ["opcode: UPDATE, status: NOTIMP", "ANSWER: 0,"]),
+        (format!("{MAIN} AXFR"), ["Transfer failed", ""]),
+        (format!("{MAIN} DS"), ["status: NOERROR", "ANSWER: 0, AUTHORITY: 1,"]),
+        (format!("x1.{MAIN} CNAME"), ["status: NOERROR", "ANSWER: 0, AUTHORITY: 1,"]),
+        (format!("{MAIN} TYPE65535"), ["status: NOERROR", "ANSWER: 0, AUTHORITY: 1,"]),
+        (format!("{long}.{long}.{long}.{MAIN} A +dnssec"), ["status: NXDOMAIN", "(UDP)"]),
+        (format!("*.{MAIN} A"), ["status: NXDOMAIN", "AUTHORITY: 1,"]),
+        (format!("{MAIN} A -c HS"), ["status: REFUSED", "ANSWER: 0,"]),
+        ("version.bind TXT -c CH".to_owned(), ["status: REFUSED", "ANSWER: 0,"]),
+        (". NS".to_owned(), ["status: REFUSED", "ANSWER: 0,"]),
+    ] {
+        let output = dig(&service, &question).await;
+        for word in told {
+            assert!(output.contains(word), "{question} has no {word:?}: {output}");
+        }
+        assert!(!output.contains("Malformed") && !output.contains("timed out"), "{output}");
+    }
+    service.end().await;
+}
+
 /// What is asked of the signed zone, and what the answer has in it: data, or a denial.
 const SIGNED: [(&str, &str, bool); 14] = [
     ("", "A", true),
@@ -100,6 +141,8 @@ async fn delv_holds_it_for_genuine_and_what_is_denied_for_denied() {
         let output = delv(&service, &anchor, &format!("{name}{MAIN} {kind}")).await;
         let told = if exists { "; fully validated" } else { "; negative response, fully validated" };
         assert!(output.contains(told), "{name} {kind}: {output}");
+        let output = delv(&service, &anchor, &format!("+tcp {name}{MAIN} {kind}")).await;
+        assert!(output.contains(told), "by TCP, {name} {kind}: {output}");
     }
     service.zones.update(MAIN, Roll::default(), now()).await.unwrap();
     for name in ["", "x1.", "x5."] {
