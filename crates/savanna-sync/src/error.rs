@@ -51,7 +51,7 @@ pub enum SyncError {
     /// What peers have above is from the future by our clock.
     #[error("several peers have blocks from the future: is this computer's clock late?")]
     Clock,
-    /// The archive holds another chain than the checkpoints say.
+    /// The archive holds another chain than the checkpoints say, from further below its tip on than chains are left.
     #[error(
         "the stored blocks do not lead to the checkpoint at height {height}: they are of another chain and have to be removed"
     )]

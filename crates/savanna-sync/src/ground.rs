@@ -131,7 +131,8 @@ pub struct Ground {
     silent_since: Option<Duration>,
     /// Since when answers have come and none was of use.
     unreached_since: Option<Duration>,
-    contradicted: Option<u32>,
+    /// The checkpoint below the range that the archive contradicts, and the height of the one above it.
+    contradicted: Option<((u32, BlockHash), u32)>,
 }
 
 impl Ground {
@@ -302,10 +303,17 @@ impl Ground {
         self.ranges.values().filter_map(Range::due_at).min()
     }
 
+    /// Returns the checkpoint above which the archive's blocks are of another chain, if that has come to light. A new ground has to
+    /// begin there.
+    #[must_use]
+    pub fn parting(&self) -> Option<(u32, BlockHash)> {
+        self.contradicted.map(|(lower, _)| lower)
+    }
+
     /// Returns why there is no going on, if there is none.
     #[must_use]
     pub fn failure(&self, now: Duration) -> Option<GroundFailure> {
-        if let Some(height) = self.contradicted {
+        if let Some((_, height)) = self.contradicted {
             return Some(GroundFailure::Contradicted { height });
         }
         if self.silent_since.is_some_and(|since| now >= since + SILENT_AFTER) {
@@ -325,7 +333,7 @@ impl Ground {
         let Some((_, range)) = self.ranges.range_mut(height..).next() else { return };
         self.actions.extend(range.liars().into_iter().map(GroundAction::Report));
         if range.contradicts(self.archive) {
-            self.contradicted = Some(range.upper().0);
+            self.contradicted = Some((range.lower(), range.upper().0));
             return;
         }
         while let Some((_, range)) = self.ranges.range(self.proven.saturating_add(1)..).next()

@@ -164,9 +164,12 @@ where
         started: Instant,
         progress: F,
     ) -> Self {
-        let tip = store.tip();
-        let first = tip.map_or(0, |tip| tip.height + 1);
-        let ground = Ground::new(&checkpoints, tip.map(|tip| (tip.height, tip.hash)), options.until);
+        // What the store holds above the chain's last block is of another chain.
+        let foot = store.tip().map(|_| chain.tip());
+        let first = foot.map_or(0, |(height, _)| height + 1);
+        let ground = Ground::new(&checkpoints, foot, options.until);
+        let mut disk = Disk::new(store.tip());
+        foot.into_iter().for_each(|(height, hash)| disk.part(Tip { height, hash }));
         let way = ground
             .map_or_else(|| Way::up(store.network(), &chain, options.until), |ground| Way::Ground(Box::new(ground)));
         Self {
@@ -190,7 +193,7 @@ where
             round_at: Duration::ZERO,
             surveyed: 0,
             moved: false,
-            disk: Disk::new(tip),
+            disk,
             blocks: 0,
             bytes: 0,
             answered: BTreeSet::new(),

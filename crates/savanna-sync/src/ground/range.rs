@@ -79,6 +79,10 @@ impl Range {
         Self { lower, upper, from, state, list: None, doubted, tries: 0, doubts: 0, doubted_until: Duration::ZERO }
     }
 
+    pub(super) const fn lower(&self) -> (u32, BlockHash) {
+        self.lower
+    }
+
     pub(super) const fn upper(&self) -> (u32, BlockHash) {
         self.upper
     }

@@ -36,7 +36,7 @@ where
     /// there is room for.
     pub(super) fn is_cut_due(&self) -> bool {
         let (Some(cut), Some(handed)) = (self.disk.cut(), self.disk.handed()) else { return false };
-        let (frontier, target) = (self.download.frontier(), self.target());
+        let (frontier, target) = (self.download.frontier().min(self.proven().saturating_add(1)), self.target());
         frontier > handed.height.min(target) || frontier > cut.height + 1 && self.download.is_idle()
     }
 }

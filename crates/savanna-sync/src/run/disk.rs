@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use savanna_chain::{Checkpoints, HeaderChain, Parameters, Root, Work};
+use savanna_chain::{Checkpoints, HeaderChain, MAX_REORG_DEPTH, Parameters, Root, Work};
 use savanna_store::{StoreError, Tip};
 use savanna_wire::Block;
 
@@ -180,15 +180,16 @@ pub(super) fn write<T: Store>(store: &T, job: Job) -> Result<Written, StoreError
 }
 
 /// Rebuilds the chain of headers from what the store keeps of each block, as far down as anything may still depend on it. They
-/// were checked before they were stored.
+/// were checked before they were stored. Where the store's last blocks are of another chain than the checkpoints, it ends below them.
 ///
 /// # Errors
-/// [`SyncError::Contradicted`] if the store holds another chain than the checkpoints say, and [`SyncError::Store`] if it cannot be
-/// read.
+/// [`SyncError::Contradicted`] if the store holds another chain than the checkpoints say, deeper than chains are left, and
+/// [`SyncError::Store`] if it cannot be read.
 pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<HeaderChain, SyncError> {
     let network = store.network();
     let Some(tip) = store.tip() else { return Ok(HeaderChain::new(network)) };
-    let (passed, hash) = checkpoints.last_at_or_below(tip.height);
+    let tip = foot(store, checkpoints, tip)?;
+    let (passed, _) = checkpoints.last_at_or_below(tip.height);
     let height = passed.saturating_sub(CONTEXT);
     let parameters = Parameters::of(network);
     let mut chain = match store.entries(height, 1)?.first() {
@@ -196,7 +197,8 @@ pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<
         Some(_) | None => HeaderChain::new(network),
     };
     while chain.tip().0 < tip.height {
-        let entries = store.entries(chain.tip().0 + 1, READ_HEADERS)?;
+        let rest = usize::try_from(tip.height - chain.tip().0).unwrap_or(usize::MAX);
+        let entries = store.entries(chain.tip().0 + 1, READ_HEADERS.min(rest))?;
         if entries.is_empty() {
             break;
         }
@@ -206,9 +208,29 @@ pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<
         let what = format!("the index does not lead to height {}", tip.height);
         return Err(StoreError::Corrupt { what }.into());
     }
-    if chain.hash_at(passed) != Some(hash) {
-        return Err(SyncError::Contradicted { height: passed });
-    }
     chain.settle(passed);
     Ok(chain)
+}
+
+/// Finds the last block that the store and the checkpoints may both have: its tip, or else the last checkpoint that it holds.
+///
+/// A node that ended on a stale block finds itself there once checkpoints pass that height.
+fn foot<T: Store>(store: &T, checkpoints: &Checkpoints, tip: Tip) -> Result<Tip, SyncError> {
+    let holds = |(height, hash)| -> Result<bool, StoreError> {
+        Ok(store.entries(height, 1)?.first().is_some_and(|entry| entry.hash == hash))
+    };
+    let passed = checkpoints.last_at_or_below(tip.height);
+    if holds(passed)? {
+        return Ok(tip);
+    }
+    let lowest = tip.height.saturating_sub(MAX_REORG_DEPTH);
+    let mut above = passed.0;
+    while above > lowest {
+        let below = checkpoints.last_at_or_below(above - 1);
+        if below.0 >= lowest && holds(below)? {
+            return Ok(Tip { height: below.0, hash: below.1 });
+        }
+        above = below.0;
+    }
+    Err(SyncError::Contradicted { height: passed.0 })
 }

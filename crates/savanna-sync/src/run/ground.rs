@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use savanna_chain::{HeaderChain, Inserted, MAX_AHEAD_OF_CLOCK, ProofOfWork};
 use savanna_peerset::RequestError;
+use savanna_store::Tip;
 use savanna_wire::{Block, Network};
 
 use super::Run;
@@ -61,6 +62,11 @@ where
         }
     }
 
+    /// Returns up to which height blocks may be stored.
+    pub(super) fn proven(&self) -> u32 {
+        if let Way::Ground(ground) = &self.way { ground.proven() } else { u32::MAX }
+    }
+
     /// Asks for what is not known of the chain, as far as that is not the headers' business.
     pub(super) fn explore(&mut self, now: Duration) {
         match mem::replace(&mut self.way, Way::Headers) {
@@ -76,7 +82,13 @@ where
     }
 
     fn explore_ground(&mut self, mut ground: Box<Ground>, now: Duration) {
-        if let Some(tip) = self.disk.tip() {
+        if let Some((height, hash)) = ground.parting() {
+            let Some(anew) = self.part_from_archive(Tip { height, hash }) else {
+                return self.way = Way::Ground(ground);
+            };
+            ground = Box::new(anew);
+        }
+        if let Some(tip) = self.disk.cut().or(self.disk.tip()) {
             ground.handle_stored(tip.height);
             if tip.height >= ground.end() && !self.disk.is_busy() {
                 return self.root();
@@ -98,6 +110,15 @@ where
         }
         self.download.prove(ground.proven(), ground.first_end());
         self.way = Way::Ground(ground);
+    }
+
+    /// Begins anew at a checkpoint that the archive holds, because what it holds above is of another chain. That stays until what
+    /// takes its place is here.
+    fn part_from_archive(&mut self, fork: Tip) -> Option<Ground> {
+        let ground = Ground::new(&self.checkpoints, Some((fork.height, fork.hash)), self.until)?;
+        self.download.restart(fork.height);
+        self.disk.part(fork);
+        Some(ground)
     }
 
     /// Reads back what the chain above known ground stands on.

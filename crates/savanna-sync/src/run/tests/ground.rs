@@ -3,6 +3,7 @@
 use savanna_chain::Checkpoints;
 
 use super::*;
+use crate::download::Limits;
 
 /// Knows a chain's blocks at multiples of `gap`, up to and with `last`.
 fn known(chain: &[Block], gap: usize, last: usize) -> Options {
@@ -101,19 +102,55 @@ async fn adversary_19_nothing_that_parts_below_the_last_checkpoint_is_followed()
 
 #[tokio::test(start_paused = true)]
 async fn an_archive_of_another_chain_than_the_checkpoints_ends_it_with_a_clear_sentence() {
-    let chain = chain(300, 50);
-    let other = branch(&chain, 120, 100);
-    for (held, at) in [(150, 200), (210, 200)] {
+    let chain = chain(1400, 50);
+    let store = memory();
+    store.append(&branch(&chain, 120, 1100)).unwrap();
+    let net = net_of(&chain, [honest()]).await;
+    let error = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 1400), |_| {}).await.unwrap_err();
+    assert!(matches!(error, SyncError::Contradicted { height: 1200 }), "{error}");
+    assert!(error.to_string().starts_with("the stored blocks do not lead to the checkpoint at height 1200"));
+    assert_eq!(store.blocks().len(), 1221);
+    assert!(net.closed.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_blocks_at_an_archives_end_are_cut_off_once_checkpoints_tell_of_them() {
+    let chain = chain(700, 50);
+    // Where the archive's chain parts, where it ends, and where it is cut.
+    let cases = [(149, 150, 100), (120, 150, 100), (199, 200, 100), (120, 210, 100), (299, 399, 200), (5, 420, 0)];
+    for (part, end, expected) in cases {
+        for bytes in [Limits::default().bytes, 3000] {
+            let options = Options { limits: Limits { bytes, ..Limits::default() }, ..known(&chain, 100, 600) };
+            let store = memory();
+            let old = branch(&chain, part, end - u32::try_from(part).unwrap());
+            store.append(&old).unwrap();
+            let net = net_of(&chain, [honest(), honest()]).await;
+            let mut cuts = Vec::new();
+            let note = |progress| {
+                if let Progress::Reorganised { fork, old: gone, left, .. } = progress {
+                    assert_eq!(gone, Tip { height: end, hash: old[old.len() - 1].hash() });
+                    cuts.push((fork, left));
+                }
+            };
+            sync(net.set.clone(), Arc::clone(&store), options, note).await.unwrap();
+            assert_eq!(store.blocks(), chain, "{part} {end} {bytes}");
+            assert_eq!(cuts, [(expected, end - expected)]);
+            assert!(net.closed.lock().unwrap().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_stale_blocks_stay_until_there_are_others_in_their_place() {
+    let chain = chain(700, 50);
+    for (part, end) in [(149, 150), (120, 210)] {
         let store = memory();
-        store.append(&other[..held]).unwrap();
-        let net = net_of(&chain, [honest()]).await;
-        let error = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 300), |_| {}).await.unwrap_err();
-        assert!(matches!(error, SyncError::Contradicted { height } if height == at), "{error}");
-        assert!(
-            error.to_string().starts_with(&format!("the stored blocks do not lead to the checkpoint at height {at}"))
-        );
-        assert_eq!(store.blocks().len(), held);
-        assert!(net.closed.lock().unwrap().is_empty());
+        let old = branch(&chain, part, end - u32::try_from(part).unwrap());
+        store.append(&old).unwrap();
+        let net = net_of(&chain, [Habit { lacks: 130..700, ..honest() }]).await;
+        let error = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 600), |_| {}).await.unwrap_err();
+        assert!(matches!(error, SyncError::Unavailable { .. }), "{error}");
+        assert_eq!(store.blocks(), old);
     }
 }
 
