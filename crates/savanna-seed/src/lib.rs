@@ -4,7 +4,8 @@
 //!   ([`Rules`], [`Refusal`]), and which version is asked of them ([`Floor`]). Its [`ChainProbe`] is a question that nodes of
 //!   other chains cannot answer.
 //! - A [`Survey`] holds the conversations over real connections, and publishes a [`Roll`]; a [`LedgerStore`] survives restarts.
-//! - [`merge`] makes one roll of what several machines see, and [`dump`] writes down what is known.
+//! - [`merge`] makes one roll of what several machines see, and a [`Share`] is how they learn of one another, by PostgreSQL.
+//! - [`dump`] writes down what is known.
 //! - [`Dns`] answers from the roll.
 
 pub mod dump;
@@ -19,6 +20,7 @@ mod reliability;
 mod roll;
 mod servable;
 mod serve;
+mod share;
 mod steadiness;
 mod store;
 mod survey;
@@ -35,6 +37,9 @@ pub use reliability::{Reliability, Window};
 pub use roll::{Nameable, Roll};
 pub use servable::{Candidate, Height, Refusal, Rules};
 pub use serve::{Count, Counts, Dns, ROLL_LIFE, ServeError, TARGETS_THAT_TELL_CLIENTS, UpdateError, Zones};
+pub use share::{
+    Link, MAX_SIGHTINGS, MAX_VANTAGE_POINTS, Share, ShareConfig, ShareConfigError, ShareError, ShareStatus, Sharing,
+};
 pub use steadiness::Steadiness;
 pub use store::{LedgerSetAside, LedgerStore, LedgerStoreError, OpenedLedger};
 pub use survey::{Published, Survey, SurveyConfig, SurveyCounts};

@@ -1,6 +1,7 @@
 //! What several machines see of one network, made one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use savanna_book::UnixTime;
 use savanna_wire::{PeerAddr, Services};
@@ -24,7 +25,7 @@ pub struct VantagePoint {
     /// When it last reported, by the clock that all share.
     pub at: UnixTime,
     /// The nodes that it tried and has an opinion on.
-    pub sightings: Vec<Sighting>,
+    pub sightings: Arc<[Sighting]>,
 }
 
 /// What comes of all of them.
@@ -76,7 +77,7 @@ pub fn merge(points: &[VantagePoint], stale_after: u32, now: UnixTime) -> Union 
         fresh.into_iter().partition(|point| point.reached() > 0 && point.reached() * 10 >= most);
     (union.heard, union.stale, union.offline) = (online.len(), stale.len(), offline.len());
     let mut votes = BTreeMap::<PeerAddr, Votes>::new();
-    for sighting in online.iter().flat_map(|point| &point.sightings) {
+    for sighting in online.iter().flat_map(|point| point.sightings.iter()) {
         votes.entry(sighting.address).or_default().count(sighting.good);
     }
     let named = votes.into_iter().filter(|(_, votes)| votes.good * 2 > votes.all);

@@ -62,6 +62,6 @@ fn one_that_is_stale_has_no_voice() {
 #[test]
 fn what_is_offered_is_what_all_have_seen() {
     let mut other = point(1..=1, &[1]);
-    other.sightings[0].good = Some(Services(0x0100_0001));
+    Arc::make_mut(&mut other.sightings)[0].good = Some(Services(0x0100_0001));
     assert_eq!(merge(&[point(1..=1, &[1]), other], 300, NOW).roll.nodes[0].services, Services(1));
 }
