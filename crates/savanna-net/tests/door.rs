@@ -1,14 +1,17 @@
 //! Who may come in, on sockets: loopback has as many addresses as are needed.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may")]
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use savanna_net::{
     AcceptRates, Accepted, Connector, DialError, Dialed, Direction, Door, InboundFilter, Listener, Netgroup, PeerAddr,
     SlotLimits, Slots,
 };
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -125,4 +128,101 @@ async fn adversary_26_a_flooding_network_is_shed_while_others_come_in() {
     assert!((14..=14 + refilled).contains(&arrivals.admitted), "{arrivals:?}");
     assert_eq!(held.len(), 14);
     assert!(slots.taken(Direction::Inbound) >= 14);
+}
+
+/// What a guest is told who is let in.
+const WELCOME: u8 = 7;
+
+/// How long a guest waits to be let in or refused before it tries again: a connection can be lost on its way to the listener.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets in whom the door admits, each until it leaves, and counts who is inside.
+async fn host(listener: Listener, inside: Arc<AtomicUsize>, most: Arc<AtomicUsize>) {
+    let mut guests = JoinSet::new();
+    loop {
+        let mut accepted = listener.accept().await;
+        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let inside = Arc::clone(&inside);
+        guests.spawn(async move {
+            if accepted.stream.write_u8(WELCOME).await.is_ok() {
+                // It says nothing: this ends when it leaves.
+                let _ = accepted.stream.read_u8().await;
+            }
+            // The place is given back behind it.
+            inside.fetch_sub(1, Ordering::SeqCst);
+            drop(accepted);
+        });
+    }
+}
+
+/// Tries to come in; returns the connection, or `None` if it was refused by a reset or an end.
+async fn attempt(from: IpAddr, address: SocketAddr) -> Option<Dialed> {
+    for _ in 0..5 {
+        let mut dialed = match Connector::direct().dialing_from(from).oneshot(address.into()).await {
+            Ok(dialed) => dialed,
+            Err(DialError::Connect(error)) if error.kind() == ErrorKind::ConnectionReset => return None,
+            Err(DialError::TimedOut(_)) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        match timeout(PATIENCE, dialed.stream.read_u8()).await {
+            Ok(Ok(word)) => {
+                assert_eq!(word, WELCOME);
+                return Some(dialed);
+            }
+            Ok(Err(error)) => {
+                assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error}");
+                return None;
+            }
+            Err(_) => dialed.stream.set_zero_linger().unwrap(),
+        }
+    }
+    panic!("neither let in nor refused")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adversary_26_the_limit_is_exact_under_ten_thousand_attempts() {
+    const LIMIT: usize = 125;
+    const ATTEMPTS: usize = 10_000;
+    // Far fewer than the system keeps for a listener that is slow to accept.
+    const AT_A_TIME: usize = 128;
+    let slots = Slots::new(SlotLimits { inbound: LIMIT, per_host: LIMIT, per_netgroup: LIMIT, ..SlotLimits::LOCAL });
+    let door = Door::from(slots.clone());
+    let (inside, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let listener = Listener::bind(ANY, door.clone()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(host(listener, Arc::clone(&inside), Arc::clone(&most)));
+
+    let (mut under_way, mut held, mut refused) = (JoinSet::new(), Vec::new(), 0);
+    for number in 0..ATTEMPTS + AT_A_TIME {
+        if number < ATTEMPTS {
+            let from = source((number % 250) as u8 + 1, (number / 250) as u8, 1);
+            under_way.spawn(attempt(from, address));
+        }
+        if number >= AT_A_TIME {
+            match soon(under_way.join_next()).await.unwrap().unwrap() {
+                Some(guest) => held.push(guest),
+                None => refused += 1,
+            }
+        }
+        assert!(slots.taken(Direction::Inbound) <= LIMIT);
+    }
+    assert!(under_way.is_empty());
+    assert_eq!((held.len(), refused), (LIMIT, ATTEMPTS - LIMIT));
+    assert_eq!((inside.load(Ordering::SeqCst), most.load(Ordering::SeqCst)), (LIMIT, LIMIT));
+    assert_eq!(slots.taken(Direction::Inbound), LIMIT);
+
+    // Places that are given back are as many as are given anew.
+    held.truncate(LIMIT - 10);
+    soon(async {
+        while slots.taken(Direction::Inbound) > LIMIT - 10 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for number in 0..20 {
+        held.extend(attempt(source(251, number, 1), address).await);
+    }
+    assert_eq!((held.len(), slots.taken(Direction::Inbound)), (LIMIT, LIMIT));
+    assert_eq!(most.load(Ordering::SeqCst), LIMIT);
 }
