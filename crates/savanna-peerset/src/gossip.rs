@@ -128,17 +128,17 @@ impl Relay {
 
     /// Notes that a peer joined. What it says of where it sees us is one voice of many.
     pub fn handle_joined(&mut self, peer: PeerId, address: Option<PeerAddr>, info: &PeerInfo, now: Now) {
-        if self.partners.len() >= MAX_PARTNERS {
-            self.partners.pop_first();
+        if self.partners.len() >= MAX_PARTNERS
+            && let Some((oldest, _)) = self.partners.pop_first()
+        {
+            self.own.handle_left(oldest);
         }
         let is_outbound = info.direction == Direction::Outbound;
         if is_outbound
             && let Some(address) = address
-            && self.own.handle_seen(address, info.remote.receiver.address.into())
+            && self.own.handle_seen(peer, address, info.remote.receiver.address.into())
         {
-            for announce in self.partners.values_mut().filter_map(|partner| partner.announce.as_mut()) {
-                *announce = now.monotonic;
-            }
+            self.announce_anew(now);
         }
         let announce = (is_outbound && self.own.is_listening()).then_some(now.monotonic);
         let partner = Partner {
@@ -152,9 +152,12 @@ impl Relay {
         self.partners.insert(peer, partner);
     }
 
-    /// Notes that a peer left.
-    pub fn handle_left(&mut self, peer: PeerId) {
+    /// Notes that a peer left. Where it saw us counts no more.
+    pub fn handle_left(&mut self, peer: PeerId, now: Now) {
         self.partners.remove(&peer);
+        if self.own.handle_left(peer) {
+            self.announce_anew(now);
+        }
     }
 
     /// Takes addresses that a peer told unasked.
@@ -206,6 +209,13 @@ impl Relay {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let announces = self.announces();
         self.partners.values().filter_map(|partner| partner.next(announces)).min()
+    }
+
+    /// Has those who are told our own address told at once: it is another.
+    fn announce_anew(&mut self, now: Now) {
+        for announce in self.partners.values_mut().filter_map(|partner| partner.announce.as_mut()) {
+            *announce = now.monotonic;
+        }
     }
 
     /// Returns whether there is reason to dial us.

@@ -1,8 +1,9 @@
 //! Where peers can dial us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use savanna_book::{Netgroup, Reach};
+use savanna_net::PeerId;
 use savanna_wire::{Host, PeerAddr};
 
 /// How many networks must see us at the same host for us to believe it.
@@ -11,17 +12,18 @@ use savanna_wire::{Host, PeerAddr};
 /// One operator could otherwise have us announce an address of its choice, such as that of a victim.
 const AGREEING: usize = 3;
 
-/// How many networks have a voice; beyond them the voice of one more replaces another.
-const MAX_VOICES: usize = 64;
-
 /// Where we listen, and where peers say that they see us.
+///
+/// # Security
+/// A voice counts while its peer is connected. What the first few say is outvoted by those who come, and is forgotten when they go.
 #[derive(Debug, Default)]
 pub(super) struct OwnAddress {
     /// The addresses that we listen on alone.
     fixed: Vec<PeerAddr>,
     /// The ports on which we listen on every address.
     everywhere: Vec<u16>,
-    voices: BTreeMap<Netgroup, Host>,
+    /// The peers that we dialled and that are there: the network of each, and where it sees us.
+    voices: BTreeMap<PeerId, (Netgroup, Host)>,
     believed: Option<Host>,
 }
 
@@ -46,21 +48,29 @@ impl OwnAddress {
 
     /// Notes where a peer that we dialled sees us, and returns whether another host is believed for it. The port is that of
     /// the connection, and says nothing.
-    pub(super) fn handle_seen(&mut self, peer: PeerAddr, seen: PeerAddr) -> bool {
+    pub(super) fn handle_seen(&mut self, peer: PeerId, address: PeerAddr, seen: PeerAddr) -> bool {
         if self.everywhere.is_empty() || Reach::of(seen.host) != Reach::Public {
             return false;
         }
-        let group = Netgroup::of(peer.host);
-        if self.voices.len() >= MAX_VOICES && !self.voices.contains_key(&group) {
-            self.voices.pop_first();
+        self.voices.insert(peer, (Netgroup::of(address.host), seen.host));
+        self.count()
+    }
+
+    /// Forgets where a peer saw us, and returns whether another host is believed for it.
+    pub(super) fn handle_left(&mut self, peer: PeerId) -> bool {
+        self.voices.remove(&peer).is_some() && self.count()
+    }
+
+    /// Believes the host that most networks see us at, if they are enough; of two the one that was named last.
+    fn count(&mut self) -> bool {
+        let mut networks = BTreeMap::<Host, (BTreeSet<Netgroup>, PeerId)>::new();
+        for (peer, (network, host)) in &self.voices {
+            let (agreeing, last) = networks.entry(*host).or_insert_with(|| (BTreeSet::new(), *peer));
+            agreeing.insert(*network);
+            *last = *peer;
         }
-        self.voices.insert(group, seen.host);
-        let mut counts = BTreeMap::<Host, usize>::new();
-        for host in self.voices.values() {
-            *counts.entry(*host).or_default() += 1;
-        }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        let believed = most.filter(|(_, count)| *count >= AGREEING).map(|(host, _)| host);
+        let most = networks.into_iter().max_by_key(|(_, (agreeing, last))| (agreeing.len(), *last));
+        let believed = most.filter(|(_, (agreeing, _))| agreeing.len() >= AGREEING).map(|(host, _)| host);
         std::mem::replace(&mut self.believed, believed) != believed && believed.is_some()
     }
 }
@@ -77,26 +87,45 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn hear(own: &mut OwnAddress, peer: u64, address: &str, seen: &str) -> bool {
+        own.handle_seen(PeerId(peer), at(address), at(seen))
+    }
+
     #[test]
     fn where_peers_see_us_is_believed_when_several_networks_agree() {
         let mut own = OwnAddress::new(&[at("0.0.0.0:8233"), at("5.6.7.8:9999")]);
         assert_eq!(own.known().collect::<Vec<_>>(), [at("5.6.7.8:9999")]);
-        let us = at("9.9.9.9:50000");
-        for peer in ["1.1.0.1:8233", "1.1.0.2:8233", "1.1.0.3:8233", "1.2.0.1:8233"] {
-            own.handle_seen(at(peer), us);
+        let us = "9.9.9.9:50000";
+        for (peer, address) in ["1.1.0.1:8233", "1.1.0.2:8233", "1.1.0.3:8233", "1.2.0.1:8233"].iter().enumerate() {
+            assert!(!hear(&mut own, peer as u64, address, us));
         }
         assert_eq!(own.known().count(), 1, "two networks are not enough");
-        own.handle_seen(at("1.3.0.1:8233"), at("10.0.0.1:1"));
+        assert!(!hear(&mut own, 4, "1.3.0.1:8233", "10.0.0.1:1"));
         assert_eq!(own.known().count(), 1);
-        own.handle_seen(at("1.3.0.1:8233"), us);
+        assert!(hear(&mut own, 5, "1.3.0.1:8233", us));
         assert_eq!(own.known().collect::<Vec<_>>(), [at("5.6.7.8:9999"), at("9.9.9.9:8233")]);
-        for network in 0..200 {
-            own.handle_seen(at(&format!("2.{network}.0.1:8233")), at(&format!("3.3.3.{network}:1")));
-        }
-        assert!(own.voices.len() <= MAX_VOICES);
 
         let mut silent = OwnAddress::new(&[]);
-        silent.handle_seen(at("1.1.0.1:8233"), us);
+        hear(&mut silent, 0, "1.1.0.1:8233", us);
         assert!(!silent.is_listening() && silent.known().next().is_none());
+    }
+
+    #[test]
+    fn what_the_first_few_say_is_outvoted_and_is_forgotten_when_they_go() {
+        let mut own = OwnAddress::new(&[at("0.0.0.0:8233")]);
+        let (lie, us) = ("6.6.6.6:1", "9.9.9.9:1");
+        for peer in 0..3 {
+            hear(&mut own, peer, &format!("1.{peer}.0.1:8233"), lie);
+        }
+        assert_eq!(own.known().collect::<Vec<_>>(), [at("6.6.6.6:8233")]);
+        for peer in 3..5 {
+            assert!(!hear(&mut own, peer, &format!("1.{peer}.0.1:8233"), us));
+        }
+        assert!(hear(&mut own, 5, "1.5.0.1:8233", us), "as many say otherwise since");
+        assert_eq!(own.known().collect::<Vec<_>>(), [at("9.9.9.9:8233")]);
+        assert!(own.handle_left(PeerId(4)));
+        assert_eq!(own.known().collect::<Vec<_>>(), [at("6.6.6.6:8233")]);
+        assert!(!own.handle_left(PeerId(1)));
+        assert_eq!((own.known().count(), own.voices.len()), (0, 4), "nobody decides for longer than it is there");
     }
 }

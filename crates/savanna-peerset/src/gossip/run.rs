@@ -121,7 +121,7 @@ impl Carrier {
                 }
             }
             Event::Left { peer, reason } => {
-                self.relay.handle_left(peer);
+                self.relay.handle_left(peer, now);
                 if let Some(host) = self.inbound.remove(&peer)
                     && matches!(reason, CloseReason::Malformed(_) | CloseReason::Misbehaved(_))
                 {

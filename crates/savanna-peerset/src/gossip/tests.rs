@@ -123,3 +123,28 @@ fn peers_whose_end_was_missed_make_room_for_those_who_come() {
     assert_eq!(relay.partners.len(), MAX_PARTNERS);
     assert!(relay.partners.contains_key(&PeerId(1099)) && !relay.partners.contains_key(&PeerId(0)));
 }
+
+#[test]
+fn our_own_address_is_told_only_while_something_is_offered() {
+    let ours: PeerAddr = "7.7.7.7:8233".parse().unwrap();
+    let (mut relay, mut book) = (Relay::new(Services::NONE, &[ours], [1; 32]), book());
+    crowd(&mut relay, 3, Direction::Outbound);
+    assert_eq!((relay.poll_timeout(), tellings(&mut relay, &mut book, at(24 * 3600))), (None, vec![]));
+    relay.set_services(Services::NODE_NETWORK);
+    assert!(relay.poll_timeout().is_some_and(|due| due <= Duration::from_secs(24 * 3600)));
+    let told = tellings(&mut relay, &mut book, at(24 * 3600));
+    let announced = AddrV2 { time: UNIX + 24 * 3600, services: Services::NODE_NETWORK, address: ours };
+    assert_eq!(told, [0, 1, 2].map(|peer| (PeerId(peer), vec![announced])));
+    relay.set_services(Services::NONE);
+    assert_eq!((relay.poll_timeout(), tellings(&mut relay, &mut book, at(9 * 24 * 3600))), (None, vec![]));
+}
+
+#[test]
+fn an_address_that_its_voices_leave_behind_is_told_no_more() {
+    let anywhere: PeerAddr = "0.0.0.0:8233".parse().unwrap();
+    let (mut relay, mut book) = (Relay::new(Services::NODE_NETWORK, &[anywhere], [1; 32]), book());
+    crowd(&mut relay, 3, Direction::Outbound);
+    assert_eq!(tellings(&mut relay, &mut book, at(0)).len(), 3);
+    relay.handle_left(PeerId(0), at(1));
+    assert_eq!((relay.own_addresses().count(), tellings(&mut relay, &mut book, at(9 * 24 * 3600))), (0, vec![]));
+}

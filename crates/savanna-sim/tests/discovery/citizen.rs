@@ -238,7 +238,7 @@ impl Citizen {
                 self.plan.handle_learned();
             }
             Event::Closed(reason) => {
-                self.relay.handle_left(number(id));
+                self.relay.handle_left(number(id), host.now());
                 self.inbound.handle_left(number(id));
                 self.met.remove(&id);
                 self.met_again(id, None, host);
