@@ -287,7 +287,16 @@ fn welcome(stream: &TcpStream, reader: &mut MessageReader, height: u32) -> Resul
 
 /// Shakes hands with a peer of the farm, for who receives from it with bare sockets.
 pub(crate) fn greet(stream: &TcpStream, reader: &mut MessageReader) -> Result<()> {
-    write(&mut &*stream, &Message::Version(version(0)))?;
+    greet_as(version(0), stream, reader)
+}
+
+/// Shakes hands with whoever listens, as one that offers nothing.
+pub(crate) fn greet_as_guest(stream: &TcpStream, reader: &mut MessageReader) -> Result<()> {
+    greet_as(Version { services: Services::NONE, ..version(0) }, stream, reader)
+}
+
+fn greet_as(version: Version, stream: &TcpStream, reader: &mut MessageReader) -> Result<()> {
+    write(&mut &*stream, &Message::Version(version))?;
     let Message::Version(_) = reader.next()? else { bail!("no version first") };
     write(&mut &*stream, &Message::Verack)?;
     while !matches!(reader.next()?, Message::Verack) {}

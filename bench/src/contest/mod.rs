@@ -47,6 +47,17 @@ pub(crate) enum Contest {
         /// The directory that holds the archive.
         dir: PathBuf,
     },
+    /// Savanna: a node that listens and serves while it goes on with a chain that it has begun; prints the address first.
+    OursNode {
+        /// The directory that holds the archive.
+        dir: PathBuf,
+        /// The height of the last block.
+        tip: u32,
+        /// How many peers who dial it are waited for.
+        guests: usize,
+        /// Whom to fetch from.
+        peers: Vec<SocketAddr>,
+    },
     /// zebra-network: receives blocks through its pool of peers, and lets go of them.
     TheirsFetch {
         /// The file of the blocks' hashes.
@@ -168,6 +179,14 @@ impl Contest {
                 std::mem::forget(node);
                 Ok(())
             }),
+            Self::OursNode { dir, tip, guests, peers } => {
+                let work = async {
+                    let node = ours::node(&dir, &peers).await?;
+                    print(node.listening().first().context("it listens")?.to_string())?;
+                    node.sync(tip, peers.len(), guests).await
+                };
+                print(async_main(work)?)
+            }
             Self::TheirsFetch { hashes, batch, peers } => {
                 print(async_main(theirs::fetch(&read_hashes(&hashes)?, batch, &peers))?)
             }

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, Tasks};
+use savanna_net::{Client, Clock, Connector, Handshake, HandshakeRequest, Nil, NodeConfig, Standing, Tasks};
 use savanna_peer::{Request, Response};
 use savanna_peerset::crawler::{Plan, PlanConfig, Scope, Surveyor, survey_config};
 use savanna_peerset::{Config, PeerSet};
 use savanna_store::BlockStore;
 use savanna_sync::Options;
 use savanna_sync::serve::{ArchiveService, Limits};
-use savanna_wire::PeerAddr;
+use savanna_wire::{PeerAddr, Services};
+use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
 use super::{CONNECT, Fetched, Idle, Pings, Surveyed, median_micros, most_resident, resident};
@@ -63,6 +64,43 @@ pub(super) async fn serve(dir: &Path) -> Result<savanna::Node> {
     let service = ArchiveService::new(store, Limits::default());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     Ok(savanna::Node::builder(NETWORK).named_only().outbound(0).serve(service).listen(listen).start().await?)
+}
+
+/// A node as people run it: it syncs, and serves what it has meanwhile.
+pub(super) struct Syncing {
+    node: savanna::Node,
+    store: Arc<BlockStore>,
+    /// Says that nothing is offered before the archive is whole.
+    _standing: watch::Sender<Standing>,
+}
+
+/// Starts a node that dials `peers` and listens at an address of its own.
+pub(super) async fn node(dir: &Path, peers: &[SocketAddr]) -> Result<Syncing> {
+    let store = Arc::new(BlockStore::open(dir, NETWORK)?);
+    let floor = savanna_chain::floor(NETWORK, None);
+    let (sender, standing) = watch::channel(Standing { height: 0, services: Services::NONE, floor });
+    let service = ArchiveService::new(Arc::clone(&store), Limits::default()).yielding_to(standing.clone());
+    let builder = savanna::Node::builder(NETWORK).named_only().outbound(peers.len()).standing(standing).serve(service);
+    let builder = peers.iter().fold(builder, |builder, peer| builder.peer(*peer));
+    let node = builder.listen(SocketAddr::from(([127, 0, 0, 1], 0))).start().await?;
+    Ok(Syncing { node, store, _standing: sender })
+}
+
+impl Syncing {
+    pub(super) fn listening(&self) -> &[SocketAddr] {
+        self.node.listening()
+    }
+
+    /// Goes on to the tip once everybody is there.
+    pub(super) async fn sync(self, tip: u32, peers: usize, guests: usize) -> Result<Fetched> {
+        self.node.connected(peers + guests).await;
+        let watch = Stopwatch::start();
+        let set = self.node.peer_set().clone();
+        let summary = savanna_sync::sync(set, Arc::clone(&self.store), Options::default(), |_| {}).await?;
+        let spent = watch.spent();
+        ensure!(summary.tip_height == tip, "the sync ended at height {}", summary.tip_height);
+        Ok(Fetched::new(spent, summary.blocks as usize))
+    }
 }
 
 pub(super) async fn ping(pings: &Pings) -> Result<f64> {

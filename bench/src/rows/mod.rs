@@ -4,6 +4,7 @@ mod bodies;
 mod book;
 mod census;
 mod fetch;
+mod greedy;
 mod idle;
 mod ping;
 mod serve;
@@ -24,6 +25,8 @@ pub(crate) enum Kind {
     Fetch,
     /// Blocks served from the archive by one core.
     Serve,
+    /// Our own sync while those who dialled us ask for everything.
+    Greedy,
     /// The round trip of a ping.
     Ping,
     /// An address book of 50,000.
@@ -45,6 +48,7 @@ impl Kind {
             Self::Bodies => bodies::run(options),
             Self::Fetch => fetch::run(options),
             Self::Serve => serve::run(options),
+            Self::Greedy => greedy::run(options),
             Self::Ping => ping::run(options),
             Self::Book => book::run(options),
             Self::Idle => idle::run(options),
