@@ -103,6 +103,12 @@ impl<S> Handshake<S> {
     pub fn new(config: NodeConfig, service: S, clock: Clock, spawner: Spawner) -> Self {
         Self { node: Arc::new(Node { config, clock, spawner, next_id: AtomicU64::new(0) }), service }
     }
+
+    /// Returns one of the same node whose connections work on another service, which is made of this one's.
+    #[must_use]
+    pub fn map_service<T>(&self, map: impl FnOnce(&S) -> T) -> Handshake<T> {
+        Handshake { node: Arc::clone(&self.node), service: map(&self.service) }
+    }
 }
 
 impl<S, T> Service<HandshakeRequest<T>> for Handshake<S>

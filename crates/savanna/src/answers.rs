@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tower::Service;
 
+use savanna_book::Family;
 use savanna_net::InboundService;
 use savanna_peer::{Request, Response};
 use savanna_peerset::BookService;
@@ -18,10 +19,16 @@ pub(crate) struct Answers<S> {
     book: Option<BookService>,
 }
 
-impl<S> Answers<S> {
+impl<S: Clone> Answers<S> {
     /// Makes a service whose first part is the caller's only if `is_serving`; without a book it leaves nothing to that.
     pub(crate) const fn new(service: S, is_serving: bool, book: Option<BookService>) -> Self {
         Self { service, is_serving, book }
+    }
+
+    /// Makes the service of peers who dial us over a network of the given family.
+    pub(crate) fn over(&self, family: Family) -> Self {
+        let book = self.book.clone().map(|book| book.answering_over(family));
+        Self { service: self.service.clone(), is_serving: self.is_serving, book }
     }
 }
 

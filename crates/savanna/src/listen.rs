@@ -7,11 +7,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tower::Service;
 
+use savanna_book::Family;
 use savanna_net::{
     Accepted, Handshake, HandshakeError, HandshakeRequest, InboundService, Listener, Netgroup, SlotLimits, Slots, Stop,
 };
 use savanna_peer::{CloseReason, Direction, Incompatibility};
 use savanna_peerset::{MAX_PROTECTED, PeerSet};
+
+use crate::answers::Answers;
 
 /// Why a handshake with this very node ends.
 const OURSELF: CloseReason = CloseReason::Incompatible(Incompatibility::OurSelf);
@@ -64,7 +67,7 @@ const fn places(slots: usize) -> usize {
 pub(crate) async fn take_in<S: InboundService>(
     listener: Listener,
     rooms: Rooms,
-    mut handshake: Handshake<S>,
+    handshake: Handshake<Answers<S>>,
     set: PeerSet,
     mut stop: Stop,
 ) {
@@ -80,6 +83,8 @@ pub(crate) async fn take_in<S: InboundService>(
                     let _ = accepted.stream.set_zero_linger();
                     continue;
                 }
+                let family = Family::of(accepted.peer.host);
+                let mut handshake = handshake.map_service(|answers| answers.over(family));
                 let shaken = handshake.call(HandshakeRequest::inbound(accepted));
                 shaking.push(async move { (range, shaken.await) });
             }

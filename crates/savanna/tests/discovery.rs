@@ -1,14 +1,17 @@
 //! Nodes that find each other on loopback sockets, each at an address of its own.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may")]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use savanna::book::{Added, Prefix, Refusal, Source, UnixTime};
+use savanna::chain::CURRENT_VERSION;
+use savanna::net::Standing;
+use savanna::tokio::sync::watch;
 use savanna::tokio::time::timeout;
 use savanna::tower::service_fn;
 use savanna::wire::AddrV2;
-use savanna::{Builder, Network, Nil, Node, PeerAddr, Request, Response, Services, tokio};
+use savanna::{Builder, Event, Gossip, Network, Nil, Node, PeerAddr, Request, Response, Services, tokio};
 
 const BOUND: Duration = Duration::from_secs(5);
 
@@ -155,4 +158,48 @@ async fn a_service_that_leaves_addresses_to_the_book_has_them_answered() {
     let asking = node(72).named_only().peer(serving.listening()[0]).start().await.unwrap();
     let answer = soon(asking.ask(Request::Peers)).await.unwrap();
     assert!(matches!(&answer, Response::Peers(peers) if peers.iter().any(|peer| peer.address == known)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_peer_is_answered_by_the_network_that_it_comes_from() {
+    let by_v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
+    let serving = node(74).outbound(0).listen(by_v6).start().await.unwrap();
+    serving.book().with(|book| {
+        let now = UnixTime::from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
+        for number in 0..400_u32 {
+            let address = SocketAddr::new(Ipv4Addr::from_bits((11 << 24) + (number << 16) + 1).into(), 18233).into();
+            book.add(AddrV2 { time: now.0, services: Services::NODE_NETWORK, address }, Source::Config, now);
+        }
+    });
+    let asked = async |at: usize| {
+        let asking = Node::builder(Network::Regtest).named_only().peer(serving.listening()[at]).start().await.unwrap();
+        let Response::Peers(peers) = soon(asking.ask(Request::Peers)).await.unwrap() else { panic!() };
+        peers
+    };
+    let (one, other, over_v6) = (asked(0).await, asked(0).await, asked(1).await);
+    assert_eq!(one, other, "asking again shows no more of the book");
+    assert!(over_v6.len() > 100 && over_v6 != one, "the answers tell that it is one node");
+}
+
+#[tokio::test]
+async fn a_node_tells_where_it_is_once_it_serves_the_chain() {
+    let nothing = Standing { height: 0, services: Services::NONE, floor: CURRENT_VERSION };
+    let (standing, told) = watch::channel(nothing);
+    let friend = node(75).outbound(0).start().await.unwrap();
+    let mut events = friend.events();
+    let ours = node(76).standing(told).peer(friend.listening()[0]).start().await.unwrap();
+    soon(async { tokio::join!(ours.connected(1), friend.connected(1)) }).await;
+    for asking in [&ours, &friend, &ours, &friend] {
+        assert!(matches!(soon(asking.ask(Request::Ping)).await, Ok(Response::Pong(_))));
+    }
+    standing.send_replace(Standing { services: Services::NODE_NETWORK, ..nothing });
+    let entries = soon(async {
+        loop {
+            if let Some(Event::Gossip { gossip: Gossip::Peers(entries), .. }) = events.next().await {
+                break entries;
+            }
+        }
+    });
+    let entries = entries.await.into_iter().map(|entry| (entry.address, entry.services)).collect::<Vec<_>>();
+    assert_eq!(entries, [(ours.listening()[0].into(), Services::NODE_NETWORK)], "the first that is told of it");
 }

@@ -31,6 +31,12 @@ impl BookService {
         Self { book, over, clock }
     }
 
+    /// Makes one of the same book for peers that dial us over a network of another family.
+    #[must_use]
+    pub fn answering_over(self, over: Family) -> Self {
+        Self { over, ..self }
+    }
+
     fn answer(&self, request: &Request) -> Response {
         if *request != Request::Peers {
             return Response::Nil;
