@@ -1,5 +1,7 @@
 //! A book as plain records, and back.
 
+use std::collections::BTreeMap;
+
 use savanna_wire::{PeerAddr, Services};
 
 use crate::bucket::{BUCKET_LEN, NEW_BUCKETS};
@@ -111,25 +113,44 @@ impl Book {
     #[must_use]
     pub fn restore(config: Config, snapshot: Snapshot, seed: [u8; 32], now: UnixTime) -> (Self, Restored) {
         let mut book = Self::new(config, snapshot.secret, seed);
+        let restored = book.merge(snapshot, now);
+        (book, restored)
+    }
+
+    /// Takes in a snapshot beside what is there, as far as that fits. What is there keeps its place.
+    ///
+    /// # Security
+    /// Under another secret than the snapshot's, addresses go where this book's secret puts them.
+    pub fn merge(&mut self, snapshot: Snapshot, now: UnixTime) -> Restored {
+        let is_foreign = snapshot.secret != self.secret();
         let mut restored = Restored::default();
         for (prefix, until) in snapshot.bans {
-            restored.count(until > now && book.penalties.ban(prefix, until, now).is_ok());
+            restored.count(until > now && self.penalties.ban(prefix, until, now).is_ok());
         }
+        let marked: BTreeMap<Prefix, Mark> = self.penalties.marks().collect();
         for (prefix, mark) in snapshot.marks {
-            restored.count(mark.until > now && book.penalties.mark(prefix, mark, now));
+            let is_worse = marked.get(&prefix).is_none_or(|there| there.points < mark.points);
+            restored.count(is_worse && mark.until > now && self.penalties.mark(prefix, mark, now));
         }
-        let records = snapshot.records.len();
-        for record in snapshot.records {
-            book.admit_record(record, now);
+        let (records, before) = (snapshot.records.len(), self.counts().total() as usize);
+        for mut record in snapshot.records {
+            if is_foreign && let Table::New(buckets) = &mut record.table {
+                buckets.clear();
+            }
+            self.admit_record(record, now);
         }
         // One may have had to leave again, where two claim a place.
-        let kept = book.counts().total() as usize;
+        let kept = (self.counts().total() as usize).saturating_sub(before);
         restored.kept += kept;
         restored.refused += records - kept;
+        let latest = self.anchors().to_vec();
         for address in snapshot.anchors.into_iter().rev() {
-            restored.count(book.anchor(address));
+            restored.count(self.anchor(address));
         }
-        (book, restored)
+        for address in latest.into_iter().rev() {
+            self.anchor(address);
+        }
+        restored
     }
 
     fn admit_record(&mut self, record: Record, now: UnixTime) {

@@ -11,18 +11,19 @@ use tokio::time::sleep;
 use savanna_book::{Book, Config, UnixTime};
 use savanna_net::{Clock, Stop};
 use savanna_peerset::SharedBook;
-use savanna_store::{Opened, PeerStore, PeerStoreError};
+use savanna_store::{Opened, PeerStore, PeerStoreError, SetAside};
+use savanna_wire::Network;
 
 use crate::StartError;
 
-/// How often the book is written.
+/// How often the book is written, and how often a disk is tried that refuses.
 const SAVED_EVERY: Duration = Duration::from_secs(5 * 60);
 
 const PANICKED: &str = "the storage engine panicked";
 
 /// Makes a book of what a directory holds; an empty one without a directory, or if there is nothing yet.
 ///
-/// Where nothing can be read or written, the node does without: the book is empty then, and is not kept.
+/// Where nothing can be read or written, the node does without until it can: the book is empty then, and is not kept.
 ///
 /// # Errors
 /// [`StartError::Store`] if somebody else has it open, or the path cannot be that of a directory.
@@ -31,31 +32,113 @@ pub(crate) async fn open(
     config: Config,
     secrets: [[u8; 32]; 2],
     clock: Clock,
-) -> Result<(SharedBook, Option<PeerStore>), StartError> {
+) -> Result<(SharedBook, Option<Keeper>), StartError> {
     let [secret, seed] = secrets;
-    let empty = || (SharedBook::new(Book::new(config, secret, seed)), None);
-    let Some(dir) = dir else { return Ok(empty()) };
-    let path = dir.join(PeerStore::file_name(config.network));
-    let opened = spawn_blocking(move || PeerStore::open(&dir, config.network)).await;
-    let Opened { store, snapshot, set_aside } = match judge(opened, &path)? {
+    let book = SharedBook::new(Book::new(config, secret, seed));
+    let Some(dir) = dir else { return Ok((book, None)) };
+    let mut keeper = Keeper { dir, network: config.network, book, clock, store: None, failing: None };
+    let Opened { store, snapshot, set_aside } = match judge(keeper.try_open().await, &keeper.path())? {
         Ok(opened) => opened,
         Err(cause) => {
-            tracing::warn!(cause, "beginning with an empty address book, which is not kept");
-            return Ok(empty());
+            tracing::warn!(cause, "beginning with an empty address book, which is not kept before this is mended");
+            keeper.failing = Some(cause);
+            return Ok((keeper.book.clone(), Some(keeper)));
         }
     };
+    tell_aside(set_aside);
+    if let Some(snapshot) = snapshot {
+        let (book, restored) = Book::restore(config, snapshot, seed, keeper.now());
+        tracing::info!(kept = restored.kept, refused = restored.refused, "address book read");
+        keeper.book = SharedBook::new(book);
+    }
+    keeper.store = Some(Arc::new(Mutex::new(store)));
+    Ok((keeper.book.clone(), Some(keeper)))
+}
+
+/// Keeps a book on a disk.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    dir: PathBuf,
+    network: Network,
+    book: SharedBook,
+    clock: Clock,
+    /// None while the disk refuses.
+    store: Option<Arc<Mutex<PeerStore>>>,
+    /// Why the last attempt came to nothing.
+    failing: Option<String>,
+}
+
+impl Keeper {
+    /// Writes the book now and then, and a last time when told to stop.
+    pub(crate) async fn run(mut self, mut stop: Stop) {
+        loop {
+            let is_last = tokio::select! {
+                () = stop.stopped() => true,
+                () = sleep(SAVED_EVERY) => false,
+            };
+            let outcome = self.save().await;
+            match news(&mut self.failing, outcome.err()) {
+                Some(Some(cause)) => tracing::warn!(cause, "the address book was not saved"),
+                Some(None) => tracing::info!("the address book is saved again"),
+                None => {}
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Writes the book; what is on a disk that refused before is taken in first.
+    async fn save(&mut self) -> Result<(), String> {
+        let store = match &self.store {
+            Some(store) => Arc::clone(store),
+            None => self.open_late().await?,
+        };
+        let book = self.book.clone();
+        let saved = spawn_blocking(move || {
+            let snapshot = book.with(|book| book.snapshot());
+            store.lock().unwrap_or_else(PoisonError::into_inner).save(&snapshot)
+        });
+        match saved.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(failure) => Err(ended(&failure)),
+        }
+    }
+
+    async fn open_late(&mut self) -> Result<Arc<Mutex<PeerStore>>, String> {
+        let opened = self.try_open().await.map_err(|failure| ended(&failure))?;
+        let Opened { store, snapshot, set_aside } = opened.map_err(|error| error.to_string())?;
+        tell_aside(set_aside);
+        if let Some(snapshot) = snapshot {
+            let restored = self.book.with(|book| book.merge(snapshot, self.now()));
+            tracing::info!(kept = restored.kept, refused = restored.refused, "address book read at last");
+        }
+        Ok(Arc::clone(self.store.insert(Arc::new(Mutex::new(store)))))
+    }
+
+    async fn try_open(&self) -> Result<Result<Opened, PeerStoreError>, JoinError> {
+        let (dir, network) = (self.dir.clone(), self.network);
+        spawn_blocking(move || PeerStore::open(&dir, network)).await
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(PeerStore::file_name(self.network))
+    }
+
+    fn now(&self) -> UnixTime {
+        UnixTime::from(self.clock.now().unix)
+    }
+}
+
+fn tell_aside(set_aside: Option<SetAside>) {
     if let Some(aside) = set_aside {
         tracing::warn!(%aside, "beginning with an empty address book");
     }
-    let book = match snapshot {
-        None => Book::new(config, secret, seed),
-        Some(snapshot) => {
-            let (book, restored) = Book::restore(config, snapshot, seed, UnixTime::from(clock.now().unix));
-            tracing::info!(kept = restored.kept, refused = restored.refused, "address book read");
-            book
-        }
-    };
-    Ok((SharedBook::new(book), Some(store)))
+}
+
+fn ended(failure: &JoinError) -> String {
+    if failure.is_panic() { PANICKED.to_owned() } else { StartError::Stopped.to_string() }
 }
 
 /// Returns what was opened, or why the node does without; an error, if it does not start for that.
@@ -81,37 +164,6 @@ fn is_misuse(error: &PeerStoreError) -> bool {
         || matches!(error, PeerStoreError::Io { source, .. } if is_no_directory(source))
 }
 
-/// Writes the book now and then, and a last time when told to stop.
-pub(crate) async fn save(store: PeerStore, book: SharedBook, mut stop: Stop) {
-    let store = Arc::new(Mutex::new(store));
-    let mut failing = None;
-    loop {
-        let is_last = tokio::select! {
-            () = stop.stopped() => true,
-            () = sleep(SAVED_EVERY) => false,
-        };
-        let (store, book) = (Arc::clone(&store), book.clone());
-        let saved = spawn_blocking(move || {
-            let snapshot = book.with(|book| book.snapshot());
-            store.lock().unwrap_or_else(PoisonError::into_inner).save(&snapshot)
-        });
-        let cause = match saved.await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(failure) if failure.is_panic() => Some(PANICKED.to_owned()),
-            Err(_) => Some(StartError::Stopped.to_string()),
-        };
-        match news(&mut failing, cause) {
-            Some(Some(cause)) => tracing::warn!(cause, "the address book was not saved"),
-            Some(None) => tracing::info!("the address book is saved again"),
-            None => {}
-        }
-        if is_last {
-            return;
-        }
-    }
-}
-
 /// Returns why saving fails, or that it does not, if it was otherwise the last time: a disk that stays full is told of once.
 fn news(before: &mut Option<String>, cause: Option<String>) -> Option<Option<String>> {
     let is_news = *before != cause;
@@ -122,9 +174,10 @@ fn news(before: &mut Option<String>, cause: Option<String>) -> Option<Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use savanna_wire::Network;
+    use savanna_book::Source;
+    use savanna_wire::{AddrV2, PeerAddr, Services};
 
-    async fn open_in(dir: &Path) -> Result<(SharedBook, Option<PeerStore>), StartError> {
+    async fn open_in(dir: &Path) -> Result<(SharedBook, Option<Keeper>), StartError> {
         open(Some(dir.to_owned()), Config::new(Network::Regtest), [[1; 32], [2; 32]], Clock::start()).await
     }
 
@@ -137,13 +190,44 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // No disk opens a directory as a file, whoever asks.
         std::fs::create_dir(dir.path().join(PeerStore::file_name(Network::Regtest))).unwrap();
-        let (book, store) = open_in(dir.path()).await.unwrap();
-        assert_eq!((book.with(|book| book.counts().total()), store.is_none()), (0, true));
+        let (book, keeper) = open_in(dir.path()).await.unwrap();
+        assert_eq!((book.with(|book| book.counts().total()), keeper.unwrap().store.is_none()), (0, true));
 
         for kind in [ErrorKind::StorageFull, ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
             let cause = judge(refused(kind), Path::new("book")).unwrap().unwrap_err();
             assert_eq!(cause, format!("book cannot be used: {}", io::Error::from(kind)));
         }
+    }
+
+    fn learn(book: &SharedBook, address: &str) {
+        let address: PeerAddr = address.parse().unwrap();
+        let (heard, now) = (AddrV2 { time: 0, services: Services::NODE_NETWORK, address }, UnixTime(1_800_000_000));
+        book.with(|book| book.add(heard, Source::Config, now));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_mended_is_read_and_written_from_then_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, keeper) = open_in(dir.path()).await.unwrap();
+        learn(&book, "1.2.3.4:18233");
+        keeper.unwrap().save().await.unwrap();
+        // A directory in the file's stead is a disk that refuses, whoever asks.
+        let (file, away) = (dir.path().join(PeerStore::file_name(Network::Regtest)), dir.path().join("away"));
+        std::fs::rename(&file, &away).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        let (book, keeper) = open_in(dir.path()).await.unwrap();
+        let mut keeper = keeper.unwrap();
+        learn(&book, "5.6.7.8:18233");
+        assert!(keeper.save().await.is_err());
+        assert_eq!(book.with(|book| book.counts().total()), 1);
+
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::rename(&away, &file).unwrap();
+        keeper.save().await.unwrap();
+        assert_eq!(book.with(|book| book.counts().total()), 2, "what was on the disk is there too");
+        drop(keeper);
+        let (book, _keeper) = open_in(dir.path()).await.unwrap();
+        assert_eq!(book.with(|book| book.counts().total()), 2);
     }
 
     #[tokio::test]
@@ -156,8 +240,8 @@ mod tests {
     #[tokio::test]
     async fn a_book_in_use_and_a_path_of_no_directory_are_errors() {
         let dir = tempfile::tempdir().unwrap();
-        let (_book, store) = open_in(dir.path()).await.unwrap();
-        assert!(store.is_some());
+        let (_book, keeper) = open_in(dir.path()).await.unwrap();
+        assert!(keeper.as_ref().is_some_and(|keeper| keeper.store.is_some()));
         let second = open_in(dir.path()).await;
         assert!(matches!(second, Err(StartError::Store(PeerStoreError::Locked { .. }))), "{second:?}");
 

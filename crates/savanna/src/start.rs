@@ -11,10 +11,10 @@ use savanna_net::{
 use savanna_peerset::{
     BookService, Config, Dialer, Discovery, DnsSeeds, MAX_DIALS, PeerSet, Policy, Relay, SharedBook, Upkeep,
 };
-use savanna_store::PeerStore;
 use savanna_wire::{Network, PeerAddr, Services, UserAgent, sha256d};
 
 use crate::answers::Answers;
+use crate::keep::Keeper;
 use crate::listen::{Rooms, take_in};
 use crate::seeds::GivenSeeds;
 use crate::{Builder, Node, StartError, addresses, keep};
@@ -41,7 +41,7 @@ impl<S: InboundService> Builder<S> {
         let (clock, seed) = (Clock::start(), config.seed);
         let named = self.named().await?;
         let secrets = [derive(seed, b"book"), derive(seed, b"choices")];
-        let (book, store) = keep::open(self.dir.clone(), self.book_config(), secrets, clock).await?;
+        let (book, keeper) = keep::open(self.dir.clone(), self.book_config(), secrets, clock).await?;
         let policy = self.policy();
         let slots = Slots::new(SlotLimits { outbound: policy.ceiling.saturating_add(MAX_DIALS + 1), ..self.slots });
         let door = self.door(&slots, &book, clock);
@@ -51,7 +51,7 @@ impl<S: InboundService> Builder<S> {
         if !dials && listeners.is_empty() {
             return Err(StartError::NoPeers);
         }
-        let running = Running { config, clock, slots, book, store, discovery: Discovery::new(), listening };
+        let running = Running { config, clock, slots, book, keeper, discovery: Discovery::new(), listening };
         Ok(self.spawn(running, listeners, door, dials.then_some((policy, named))))
     }
 
@@ -62,7 +62,7 @@ impl<S: InboundService> Builder<S> {
         door: Door,
         dials: Option<(Policy, Vec<PeerAddr>)>,
     ) -> Node {
-        let Running { mut config, clock, slots, book, store, discovery, listening } = running;
+        let Running { mut config, clock, slots, book, keeper, discovery, listening } = running;
         let (tasks, seed, traffic) = (Tasks::new(), config.seed, config.traffic.clone());
         let (gossip, heard) = mpsc::channel(GOSSIP_QUEUE);
         config.gossip = Some(gossip);
@@ -75,6 +75,7 @@ impl<S: InboundService> Builder<S> {
             let relay = Relay::new(self.services, &self.announced(&listening), derive(seed, b"relay"));
             set.keep_gossiping(relay, self.standing.clone(), &book, &discovery, clock, &spawner);
         }
+        // Who dials us is answered by the network that it comes from, and who is dialled is not answered.
         let addresses = (!self.is_named_only).then(|| BookService::new(book.clone(), Family::V4, clock));
         let answers = Answers::new(self.service, self.is_serving, addresses);
         let handshake = Handshake::new(config, answers, clock, spawner.clone());
@@ -93,8 +94,8 @@ impl<S: InboundService> Builder<S> {
             let seeds = self.seeds.unwrap_or_else(|| GivenSeeds::new(DnsSeeds(self.network)));
             set.keep_discovering(plan, &book, &discovery, dialer, seeds, clock, &spawner);
         }
-        if let Some(store) = store {
-            tasks.spawn(keep::save(store, book.clone(), spawner.stop()));
+        if let Some(keeper) = keeper {
+            tasks.spawn(keeper.run(spawner.stop()));
         }
         Node::new(set, traffic, listening, door, book, discovery, tasks)
     }
@@ -187,7 +188,7 @@ struct Running {
     clock: Clock,
     slots: Slots,
     book: SharedBook,
-    store: Option<PeerStore>,
+    keeper: Option<Keeper>,
     discovery: Discovery,
     listening: Vec<SocketAddr>,
 }

@@ -49,6 +49,26 @@ fn a_book_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_book_takes_in_another_and_keeps_what_it_has() {
+    let (mut book, snapshot) = (Book::new(Config::new(Network::Mainnet), [7; 32], [8; 32]), lived_in().snapshot());
+    let (ours, theirs) = (numbered(5), snapshot.records.len());
+    assert!(befriend(&mut book, ours, NOW.plus(60)) && book.anchor(ours));
+    book.penalties_mut().penalize(host("98.1.2.3"), 60, NOW);
+    let before = book.penalties().marks().collect::<Vec<_>>();
+    let restored = book.merge(snapshot.clone(), NOW.plus(60));
+    book.tables.check();
+    // Under another secret a few find their places taken.
+    let known = book.counts().total() as usize;
+    assert!(known > theirs * 9 / 10 && known <= theirs, "{restored:?}");
+    assert!(book.counts().tried.total() > 400, "{:?}", book.counts());
+    assert_eq!(restored.kept + restored.refused, theirs + 1 + before.len() + snapshot.anchors.len());
+    assert_eq!(book.record(ours).unwrap().last_success, NOW.plus(60));
+    assert_eq!(book.penalties().marks().collect::<Vec<_>>(), before);
+    assert_eq!((book.anchors().len(), book.anchors()[0], book.penalties().bans().count()), (4, ours, 1));
+    assert_ne!(book.secret(), snapshot.secret);
+}
+
+#[test]
 fn adversary_27_records_that_do_not_fit_are_refused_and_counted() {
     let snapshot = lived_in().snapshot();
     let count = snapshot.records.len();
