@@ -69,6 +69,7 @@ pub struct ShareStatus {
 /// Shares what a survey sees, and tells what comes of what all see.
 #[derive(Debug)]
 pub struct Share {
+    clock: Clock,
     offer_every: u32,
     offered: UnixTime,
     own: watch::Sender<Option<VantagePoint>>,
@@ -84,6 +85,7 @@ impl Share {
         let (union, status) = (watch::Sender::new(Arc::default()), watch::Sender::new(ShareStatus::default()));
         let offer_every = u32::try_from(config.every.as_secs() / 2).unwrap_or(u32::MAX);
         let share = Self {
+            clock,
             offer_every,
             offered: UnixTime::NEVER,
             union: union.subscribe(),
@@ -104,7 +106,11 @@ impl Share {
     }
 
     /// Offers what is seen. It takes the place of what was offered before: whatever the database missed is in it.
-    pub fn offer(&self, point: VantagePoint) {
+    pub fn offer(&self, mut point: VantagePoint) {
+        if point.at != UnixTime::NEVER {
+            let ago = UnixTime::from(self.clock.now().unix).since(point.at);
+            point.at = steady(&self.clock).minus(ago);
+        }
         self.own.send_replace(Some(point));
     }
 
@@ -182,16 +188,27 @@ impl Sharing {
         loop {
             let Err(error) = self.visit(&mut pace).await;
             let needs_a_person = error.needs_a_person();
-            if needs_a_person {
-                tracing::error!(%error, "observations are not shared; this seeder answers from its own");
-            } else {
-                tracing::warn!(%error, "observations are not shared for a while");
-            }
+            self.tell(&error);
             self.status.send_modify(|status| {
                 status.failures += 1;
                 status.link = Link::Down(Arc::new(error));
             });
             sleep(pace.failed(needs_a_person)).await;
+        }
+    }
+
+    /// Logs what keeps it from the database, once for as long as it stays the same.
+    fn tell(&self, error: &ShareError) {
+        let is_known = match &self.status.borrow().link {
+            Link::Down(before) => before.to_string() == error.to_string(),
+            Link::Starting | Link::Up => false,
+        };
+        if is_known {
+            tracing::debug!(%error, "observations are still not shared");
+        } else if error.needs_a_person() {
+            tracing::error!(%error, "observations are not shared; this seeder answers from its own");
+        } else {
+            tracing::warn!(%error, "observations are not shared for a while");
         }
     }
 
@@ -237,6 +254,16 @@ impl Sharing {
     }
 
     fn now(&self) -> UnixTime {
-        UnixTime::from(self.clock.now().unix)
+        steady(&self.clock)
     }
 }
+
+/// Returns the moment on a scale that begins with this run, far from either end: so it says how old a report is whatever the
+/// clocks of the machines are set to, and when.
+fn steady(clock: &Clock) -> UnixTime {
+    const BEGIN: UnixTime = UnixTime(1 << 31);
+    BEGIN.plus(u32::try_from(clock.now().monotonic.as_secs()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,16 @@
 
 mod postgres_support;
 
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postgres_support::{Machine, PASSWORD, Postgres, config, named, now, point, touch};
 use savanna_book::UnixTime;
-use savanna_seed::{Link, MAX_VANTAGE_POINTS, ShareError, VantagePoint};
+use savanna_net::Clock;
+use savanna_seed::{Link, MAX_VANTAGE_POINTS, ShareError, Union, VantagePoint};
+use tokio::time::timeout;
 
 fn list(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
     numbers.into_iter().collect()
@@ -96,15 +100,22 @@ async fn with_the_database_stopped_and_started_they_serve_and_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_database_a_machine_answers_alone_and_others_have_no_voice_for_ever() {
     let Some(postgres) = Postgres::start() else { return };
-    let mut patient = config(&postgres.address(), "a");
-    patient.stale_after = 5;
-    let mut a = Machine::with(patient);
+    let mut brief = config(&postgres.address(), "a");
+    brief.stale_after = 5;
+    let mut a = Machine::with(brief);
     let b = Machine::new(&postgres.address(), "b");
-    a.share.offer(VantagePoint { at: now().plus(60), ..point(1..=30, |number| number > 10) });
+    let found = point(1..=30, |number| number > 10);
+    a.share.offer(found.clone());
     b.share.offer(point(1..=30, |number| number <= 20));
     a.names(&list(11..=20), 2).await;
     postgres.stop();
-    a.names(&list(11..=30), 1).await;
+    // It goes on meeting nodes, and hears no more of the other.
+    let is_alone = |union: &Arc<Union>| union.heard == 1 && union.stale == 1 && named(union) == list(11..=30);
+    let began = Instant::now();
+    while timeout(Duration::from_millis(500), a.union.wait_for(is_alone)).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", named(&a.union.borrow()));
+        a.share.offer(VantagePoint { at: now(), ..found.clone() });
+    }
     // One that never had a database answers too.
     let mut alone = Machine::new("host=/nowhere user=seeder", "alone");
     alone.share.offer(point(1..=3, |_| true));
@@ -112,6 +123,22 @@ async fn without_a_database_a_machine_answers_alone_and_others_have_no_voice_for
     let error = alone.error().await;
     assert!(error.to_string().contains("the database at /nowhere/.s.PGSQL.5432 cannot be reached: No such"), "{error}");
     assert!(!error.needs_a_person());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_by_decades_are_no_matter() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (past, future) = (Clock::rehearse(1_000_000_000, 1), Clock::rehearse(4_000_000_000, 1));
+    let machine = |name, clock| Machine::by_clock(config(&postgres.address(), name), clock);
+    let (mut a, mut b) = (machine("a", past), machine("b", future));
+    let heard = |clock: Clock, ago| UnixTime::from(clock.now().unix).minus(ago);
+    a.share.offer(VantagePoint { at: heard(past, 10), ..point(1..=9, |number| number < 7) });
+    b.share.offer(VantagePoint { at: heard(future, 10), ..point(1..=9, |number| number > 3) });
+    a.names(&[4, 5, 6], 2).await;
+    b.names(&[4, 5, 6], 2).await;
+    b.share.offer(VantagePoint { at: heard(future, 1_001), ..point(1..=9, |number| number > 3) });
+    a.names(&list(1..=6), 1).await;
+    b.names(&list(1..=6), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,6 +270,9 @@ async fn what_keeps_it_from_the_database_is_told() {
     let hand = postgres.by_hand().await;
     hand.batch_execute("CREATE ROLE guest LOGIN").await.unwrap();
     let (socket, port) = (postgres.directory.display(), postgres.port);
+    // It takes connections, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().port();
     for (address, told, needs_a_person) in [
         (
             format!("host=127.0.0.1 port={port} user=seeder password=wrong dbname=postgres"),
@@ -252,9 +282,13 @@ async fn what_keeps_it_from_the_database_is_told() {
         (format!("host={socket} port={port} user=seeder dbname=nothing"), "database \"nothing\" does not exist", true),
         (format!("host={socket} port={port} user=guest dbname=postgres"), "permission denied for database", true),
         ("host=8.8.8.8 user=seeder".to_owned(), "8.8.8.8:5432 is 8.8.8.8:5432 on the open internet", true),
+        (format!("host=127.0.0.1 port={silent} user=seeder"), "did not answer within 5 s", false),
         ("host=127.0.0.1 port=1 user=seeder".to_owned(), "127.0.0.1:1 cannot be reached: Connection refused", false),
     ] {
-        let error = Machine::new(&address, "a").error().await;
+        let mut machine = Machine::new(&address, "a");
+        machine.share.offer(point(1..=3, |_| true));
+        machine.names(&[1, 2, 3], 1).await;
+        let error = machine.error().await;
         assert!(error.to_string().contains(told), "{address}: {error}");
         assert_eq!(error.needs_a_person(), needs_a_person, "{error}");
     }

@@ -16,7 +16,8 @@ const LONGEST_NAME: usize = 64;
 /// How observations are shared.
 ///
 /// The tables are made in a schema of their own, `savanna_seed`, so the role needs the right to create one (`GRANT CREATE ON
-/// DATABASE`) the first time, and whenever a new program changes them.
+/// DATABASE`) the first time, and whenever a new program changes them. A pooler that lends a connection for one transaction
+/// cannot stand between: a vantage point's name is held by its connection.
 ///
 /// # Security
 /// Who may write to the database decides whom all vantage points name. So it is to be the operator's own.

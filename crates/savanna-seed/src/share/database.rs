@@ -142,7 +142,7 @@ impl Database {
     /// Reads what others see, as far as it changed since it was last read. Those that were silent for too long have no more
     /// than their time.
     ///
-    /// How long ago they heard a node is by the database's clock alone; it becomes a moment of ours when it is read.
+    /// How long ago they heard a node is by the database's clock alone; it becomes a moment of this run when it is read.
     pub(super) async fn others(&mut self, config: &ShareConfig, now: UnixTime) -> Result<Others, ShareError> {
         let client = &self.line.client;
         let (network, most) = (config.network.to_string(), MAX_VANTAGE_POINTS.saturating_sub(1));

@@ -152,8 +152,11 @@ impl Machine {
     }
 
     pub(crate) fn with(config: ShareConfig) -> Self {
-        let seed = [config.every.subsec_millis().to_le_bytes()[0]; 32];
-        let (share, sharing) = Share::new(config, Clock::start(), seed);
+        Self::by_clock(config, Clock::start())
+    }
+
+    pub(crate) fn by_clock(config: ShareConfig, clock: Clock) -> Self {
+        let (share, sharing) = Share::new(config, clock, [7; 32]);
         let (union, status) = (share.unions(), share.status());
         Self { share, union, status, task: tokio::spawn(sharing.run()) }
     }
