@@ -5,6 +5,8 @@ use savanna_store::StoreError;
 use savanna_wire::BlockHash;
 use thiserror::Error;
 
+use crate::ground::GroundFailure;
+
 /// A synchronisation that ended before its goal. What was stored until then is kept, and the next one goes on from there.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -12,8 +14,8 @@ pub enum SyncError {
     /// There was no peer for as long as [`Options`](crate::Options) allow.
     #[error("there is no peer")]
     NoPeers,
-    /// Questions for headers went unanswered for [`SILENT_AFTER`](crate::headers::SILENT_AFTER).
-    #[error("no peer answers when it is asked for headers")]
+    /// Questions for headers or lists went unanswered for [`SILENT_AFTER`](crate::headers::SILENT_AFTER).
+    #[error("no peer answers when it is asked what there is")]
     Silent,
     /// All headers that came were refused, and no peer is left.
     #[error("every peer sent headers that are invalid")]
@@ -71,4 +73,14 @@ pub enum SyncError {
     /// A check died: a bug, or the runtime is shutting down.
     #[error("a check was cut short")]
     Interrupted,
+}
+
+impl From<GroundFailure> for SyncError {
+    fn from(failure: GroundFailure) -> Self {
+        match failure {
+            GroundFailure::Contradicted { height } => Self::Contradicted { height },
+            GroundFailure::Unreached { height } => Self::Unreached { height },
+            GroundFailure::Silent => Self::Silent,
+        }
+    }
 }

@@ -15,9 +15,10 @@ use savanna_chain::{HeaderChain, HeaderError, Inserted, Rejected};
 use savanna_net::PeerId;
 use savanna_wire::{BlockHash, BlockHeader, MAX_HEADERS};
 
-use crate::verify::HeadersError;
-
+mod anchors;
 mod deferred;
+mod exchange;
+mod judge;
 mod locator;
 mod rounds;
 mod told;
@@ -26,7 +27,10 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use anchors::Anchors;
 use deferred::Deferred;
+pub use exchange::{Answer, Change, HeaderAction, HeaderFault, Heard, Whom};
+pub use judge::{Judged, Verdict};
 use told::Told;
 use tree::End;
 
@@ -41,78 +45,6 @@ const MAX_UNCHECKED: usize = 4;
 
 /// How long questions may stay without any answer before the chain is given up.
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
-
-/// What was wrong with a peer's headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HeaderFault {
-    /// They do not link, fail their work, or hang on nothing we know.
-    Invalid,
-    /// They lead nowhere: each answer has to reach higher than the one before, or bring something new.
-    Looping,
-    /// Its chain parts from ours deep below the tip and has less work.
-    LowWork,
-}
-
-/// Something to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderAction {
-    /// Ask for the headers that follow a locator, and forget the question before.
-    Ask {
-        /// Whom.
-        whom: Whom,
-        /// Hashes, the highest first.
-        locator: Vec<BlockHash>,
-    },
-    /// Blame a peer.
-    Report {
-        /// Whom.
-        peer: PeerId,
-        /// What for.
-        fault: HeaderFault,
-    },
-}
-
-/// Whom to ask for headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whom {
-    /// Somebody.
-    Anybody,
-    /// This peer, and somebody else if it is gone, fails or is late.
-    First(PeerId),
-    /// So many distinct peers, without waiting for the slowest.
-    Several(usize),
-}
-
-/// What answers did to the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Change {
-    /// The height of the last block that the old and the new best chain share, if the best chain changed branches.
-    pub fork: Option<u32>,
-    /// How many headers were new.
-    pub new: usize,
-    /// Answers that wait to be checked are to be forgotten: they follow what leads nowhere.
-    pub moot: bool,
-}
-
-/// What a peer answered, not yet checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
-    /// The peer.
-    pub peer: PeerId,
-    /// How many headers.
-    pub count: usize,
-    /// The hash of the last one.
-    pub last: Option<BlockHash>,
-}
-
-/// What a peer answered, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The peer.
-    pub peer: PeerId,
-    /// Its headers, oldest first, or why they are refused.
-    pub headers: Result<Vec<(BlockHeader, BlockHash)>, HeadersError>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -145,6 +77,8 @@ enum Stage {
 #[derive(Debug)]
 pub struct Headers {
     chain: HeaderChain,
+    /// What is known of the chain below the tree's root.
+    anchors: Anchors,
     until: Option<u32>,
     state: State,
     stage: Stage,
@@ -190,6 +124,7 @@ impl Headers {
     pub fn new(chain: HeaderChain, until: Option<u32>) -> Self {
         Self {
             chain,
+            anchors: Anchors::default(),
             until,
             state: State::Waiting(Duration::ZERO),
             stage: Stage::Climb,
@@ -216,6 +151,12 @@ impl Headers {
             deferred: Deferred::default(),
             actions: VecDeque::new(),
         }
+    }
+
+    /// Knows blocks of the chain below its root, by which peers find where their chains meet ours.
+    #[must_use]
+    pub fn above(self, anchors: Anchors) -> Self {
+        Self { anchors, ..self }
     }
 
     /// Returns the chain.
@@ -420,9 +361,20 @@ impl Headers {
         self.reject(hash)
     }
 
-    /// Ends the history of the chain at a height: no branch that parts below is followed.
+    /// Ends the history of the chain at a height: no branch that parts below is followed, and what nothing depends on is forgotten
+    /// but for a few hashes.
     pub fn settle(&mut self, height: u32) {
         self.chain.settle(height);
+        let root = self.chain.root_height();
+        let kept: Vec<_> =
+            Anchors::heights(height).filter_map(|height| Some((height, self.chain.hash_at(height)?))).collect();
+        self.chain.prune(height);
+        if self.chain.root_height() > root {
+            kept.into_iter().for_each(|(height, hash)| self.anchors.insert(height, hash));
+            self.anchors.thin(self.chain.root_height());
+            let chain = &self.chain;
+            self.ends.retain(|_, (_, hash)| chain.contains(*hash));
+        }
     }
 
     /// Returns the next thing to be done.

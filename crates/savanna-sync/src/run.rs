@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
-use savanna_chain::{Checkpoints, HeaderChain};
+use savanna_chain::Checkpoints;
 use savanna_net::PeerId;
 use savanna_peer::Offence;
 use savanna_peerset::{Fetched, RequestError};
@@ -15,7 +15,7 @@ use savanna_store::Tip;
 use savanna_wire::{BlockHash, BlockHeader, Network};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::download::{Action, Arrival, AskId, Download, Limits};
+use crate::download::{Action, Arrival, AskId, Download};
 use crate::ground::Ground;
 use crate::headers::{Answer, HeaderAction, Headers, Heard, Whom};
 use crate::{Fault, Found, Progress, Source, Store, Summary, SyncError};
@@ -27,58 +27,19 @@ mod follow;
 mod goal;
 mod ground;
 mod news;
+mod options;
 
 #[cfg(test)]
 mod tests;
 
 use ask::{Event, Flow, check, check_headers, off_thread};
-use disk::{Cut, Disk, Written, restore, write};
+use disk::{Cut, Disk, Restored, Written, restore, write};
 use goal::Company;
 use ground::Way;
 
 pub use follow::follow;
 pub use news::{News, news};
-
-/// What to fetch and how.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The height to stop at; without one, the tip of the chain with the most work.
-    pub until: Option<u32>,
-    /// Blocks that are known to be on the chain; without them those of the store's network. What leads up to them is fetched by
-    /// lists of hashes, from many peers at once, and proven by its links rather than by its work; and no branch that parts from
-    /// them is followed.
-    pub checkpoints: Option<Checkpoints>,
-    /// How much may be under way at once.
-    pub limits: Limits,
-    /// How long there may be no peer before the first.
-    pub first_peer_within: Duration,
-    /// How long there may be no peer later.
-    pub next_peer_within: Duration,
-    /// The clock: Unix seconds. Headers that are more than two hours ahead of it are set aside.
-    pub clock: fn() -> u64,
-    /// Spreads the moments at which a follower asks several peers; best chosen at random.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let (first_peer_within, next_peer_within) = (Duration::from_secs(10), Duration::from_secs(30));
-        let limits = Limits::default();
-        Self {
-            until: None,
-            checkpoints: None,
-            limits,
-            first_peer_within,
-            next_peer_within,
-            clock: system_clock,
-            seed: 0,
-        }
-    }
-}
-
-fn system_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
+pub use options::Options;
 
 /// Fetches the chain with the most work from `source` into `store`, and returns once it is there, checked and durable.
 ///
@@ -103,9 +64,9 @@ where
 {
     let started = Instant::now();
     let checkpoints = options.checkpoints.clone().unwrap_or_else(|| Checkpoints::of(store.network()));
-    let (restored, known) = (Arc::clone(&store), checkpoints.clone());
-    let chain = off_thread(move || restore(restored.as_ref(), &known)).await??;
-    let mut run = Run::new(source, store, chain, checkpoints, &options, started, progress);
+    let (held, known) = (Arc::clone(&store), checkpoints.clone());
+    let restored = off_thread(move || restore(held.as_ref(), &known)).await??;
+    let mut run = Run::new(source, store, restored, checkpoints, &options, started, progress);
     let result = run.drive().await;
     let flushed = run.flush().await;
     let tip = result?;
@@ -158,7 +119,7 @@ where
     fn new(
         source: N,
         store: Arc<T>,
-        chain: HeaderChain,
+        Restored { chain, anchors }: Restored,
         checkpoints: Checkpoints,
         options: &Options,
         started: Instant,
@@ -182,7 +143,7 @@ where
             store,
             checkpoints,
             way,
-            headers: Headers::new(chain, options.until),
+            headers: Headers::new(chain, options.until).above(anchors),
             download: Download::new(first, options.limits),
             events: FuturesUnordered::new(),
             flows: BTreeMap::new(),
@@ -254,7 +215,7 @@ where
             Event::Found { number, found } => self.handle_found(number, found),
             Event::Listed { ask, lists } => self.handle_listed(ask, lists),
             Event::Rooted(chain) => self.handle_rooted(*chain?),
-            Event::Headers(answers) => self.handle_headers(&answers),
+            Event::Headers(answers) => self.handle_headers(&answers?),
             Event::Written(written) => self.handle_written(&written?),
             Event::Interrupted => return Err(SyncError::Interrupted),
             Event::Nothing => {}
@@ -304,7 +265,10 @@ where
             && let Some(found) = self.unchecked.pop_front()
         {
             self.is_checking = true;
-            self.events.push(Box::pin(check_headers(self.network, found)));
+            // All that came before is in the tree, or refused.
+            let unix = (self.clock)();
+            let judged = found.into_iter().map(|found| self.headers.judge(found, unix)).collect();
+            self.events.push(Box::pin(check_headers(self.network, Arc::clone(&self.store), judged)));
         }
     }
 

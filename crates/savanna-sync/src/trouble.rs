@@ -11,12 +11,20 @@ pub enum Trouble {
     /// There has been no peer for as long as [`Options`](crate::Options) allow.
     #[error("there is no peer: look at the connection to the network, at a firewall, and at the peers that were named")]
     NoPeers,
-    /// Questions for headers go unanswered for [`SILENT_AFTER`](crate::headers::SILENT_AFTER).
-    #[error("no peer answers when it is asked for headers: look at the connection to the network")]
+    /// Questions for headers or lists go unanswered for [`SILENT_AFTER`](crate::headers::SILENT_AFTER).
+    #[error("no peer answers when it is asked what there is: look at the connection to the network")]
     Silent,
     /// All headers that came were refused.
     #[error("every peer sent headers that are invalid: look whether the peers are of this network")]
     InvalidHeaders,
+    /// No peer's chain reaches a checkpoint.
+    #[error(
+        "no peer's chain reaches the checkpoint at height {height}: the peers are behind or of another chain, and others are waited for"
+    )]
+    Unreached {
+        /// The checkpoint's height.
+        height: u32,
+    },
     /// Nobody delivers the next block.
     #[error("no peer delivers block {hash} at height {height}: it is asked for again until somebody does")]
     Undelivered {

@@ -7,6 +7,7 @@ use super::*;
 use crate::verify;
 
 mod following;
+mod judging;
 
 /// Our clock: far behind every chain here.
 const UNIX: u64 = 1_700_000_000;
@@ -123,7 +124,8 @@ impl World {
         let most = if matches!(habit, Habit::Trickling) { 1 } else { 160 };
         self.answers[peer] += 1;
         let answer = chain[first..].iter().take(most).map(|block| block.header().clone()).collect();
-        Answer { peer: PeerId(peer as u64), headers: verify::headers(Network::Regtest, answer) }
+        let headers = verify::headers(Network::Regtest, answer);
+        Answer { peer: PeerId(peer as u64), headers, stopped: None }
     }
 
     fn tip(&self) -> (u32, BlockHash) {

@@ -7,6 +7,7 @@ use savanna_net::PeerId;
 use savanna_wire::{BlockHash, MAX_HEADERS};
 
 use super::{Answer, Change, HeaderFault, Headers};
+use crate::verify::HeadersError;
 
 /// Of how many peers is kept how far their chains are known; beyond them the oldest connection is forgotten.
 const MAX_KNOWN_ENDS: usize = 48;
@@ -16,8 +17,11 @@ impl Headers {
     /// if the peer did not have it.
     pub(super) fn take(&mut self, answer: &Answer, unix: u64, change: &mut Change) -> Result<End, HeaderFault> {
         let peer = answer.peer;
-        let headers = answer.headers.as_ref().map_err(|_| HeaderFault::Invalid)?;
+        let headers = answer.headers.as_ref().map_err(|error| self.fault(peer, error))?;
         let (mut is_new, mut count) = (false, 0);
+        if let Some(why) = answer.stopped {
+            self.pass_over(peer, why);
+        }
         for (header, hash) in headers {
             match self.chain.insert(header, *hash, unix) {
                 Ok(Inserted::Known) => {
@@ -28,20 +32,8 @@ impl Headers {
                 Ok(Inserted::NewBest { fork_height, .. }) => {
                     change.fork = Some(change.fork.map_or(fork_height, |fork| fork.min(fork_height)));
                 }
-                Err(HeaderError::Context(ContextError::Future { .. })) => {
-                    note(&mut self.early, peer);
-                    break;
-                }
-                Err(HeaderError::Rejected { .. }) => {
-                    note(&mut self.spurned, peer);
-                    break;
-                }
-                Err(HeaderError::TooDeep { .. } | HeaderError::Context(ContextError::TooFewKnown { .. })) => {
-                    note(&mut self.deep, peer);
-                    return Err(HeaderFault::LowWork);
-                }
-                Err(HeaderError::LowWork) => return Err(HeaderFault::LowWork),
-                Err(_) => return Err(HeaderFault::Invalid),
+                Err(why) if self.pass_over(peer, why) => break,
+                Err(why) => return Err(self.fault(peer, &HeadersError::Refused { index: count, error: why })),
             }
             count += 1;
             is_new = true;
@@ -56,6 +48,36 @@ impl Headers {
             self.part_if_low(peer)?;
         }
         Ok(End { peer, hash: headers.last().map(|(_, hash)| *hash), is_full, is_new })
+    }
+
+    /// Notes why a peer's headers are passed over; returns whether that is no fault.
+    fn pass_over(&mut self, peer: PeerId, why: HeaderError) -> bool {
+        if matches!(why, HeaderError::Context(ContextError::Future { .. })) {
+            note(&mut self.early, peer);
+        } else if matches!(why, HeaderError::Rejected { .. }) {
+            note(&mut self.spurned, peer);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Returns what a peer is to be blamed for.
+    fn fault(&mut self, peer: PeerId, error: &HeadersError) -> HeaderFault {
+        match error {
+            HeadersError::OtherChain { .. }
+            | HeadersError::Refused {
+                error: HeaderError::TooDeep { .. } | HeaderError::Context(ContextError::TooFewKnown { .. }),
+                ..
+            } => {
+                note(&mut self.deep, peer);
+                HeaderFault::LowWork
+            }
+            HeadersError::Refused { error: HeaderError::LowWork, .. } => HeaderFault::LowWork,
+            HeadersError::Refused { .. } | HeadersError::NotLinked { .. } | HeadersError::Work { .. } => {
+                HeaderFault::Invalid
+            }
+        }
     }
 
     /// Remembers how far a peer's chain is known. It has to climb.

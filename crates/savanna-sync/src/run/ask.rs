@@ -1,19 +1,20 @@
 //! Questions to the network, and what comes of them, already checked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, ReadyChunks, abortable};
-use savanna_chain::HeaderChain;
 use savanna_peer::Missing;
 use savanna_peerset::{Fetched, RequestError};
+use savanna_store::StoreError;
 use savanna_wire::{BlockHash, Network};
 
-use super::disk::Written;
+use super::disk::{Restored, Written};
 use crate::download::{Arrival, AskId};
 use crate::ground::ListId;
-use crate::headers::Answer;
-use crate::{Found, Listed, SyncError, verify};
+use crate::headers::{Answer, Judged};
+use crate::{Found, Listed, Store, SyncError, verify};
 
 /// How many blocks at most are checked in one go.
 const CHUNK: usize = 32;
@@ -41,14 +42,14 @@ pub(super) enum Event {
         found: Result<Vec<Found>, RequestError>,
     },
     /// Headers were checked.
-    Headers(Vec<Answer>),
+    Headers(Result<Vec<Answer>, SyncError>),
     /// Lists of hashes came, for a question of known ground, or for the climb.
     Listed {
         ask: Option<ListId>,
         lists: Result<Vec<Listed>, RequestError>,
     },
     /// The chain above the last checkpoint can be built on.
-    Rooted(Result<Box<HeaderChain>, SyncError>),
+    Rooted(Result<Box<Restored>, SyncError>),
     Written(Result<Written, SyncError>),
     Interrupted,
     /// It was cancelled meanwhile.
@@ -56,13 +57,10 @@ pub(super) enum Event {
 }
 
 /// Checks headers.
-pub(super) async fn check_headers(network: Network, found: Vec<Found>) -> Event {
-    let check = move |Found { peer, headers }| Answer { peer, headers: verify::headers(network, headers) };
-    let check = move || found.into_iter().map(check).collect();
-    match off_thread(check).await {
-        Ok(checked) => Event::Headers(checked),
-        Err(_) => Event::Interrupted,
-    }
+pub(super) async fn check_headers<T: Store>(network: Network, store: Arc<T>, found: Vec<Judged>) -> Event {
+    let check = move || found.into_iter().map(|judged| verify::judged(network, judged, store.as_ref())).collect();
+    let checked = off_thread(check).await;
+    Event::Headers(checked.and_then(|checked: Result<_, StoreError>| Ok(checked?)))
 }
 
 /// Checks bodies.

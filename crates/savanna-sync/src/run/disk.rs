@@ -6,6 +6,7 @@ use savanna_chain::{Checkpoints, HeaderChain, MAX_REORG_DEPTH, Parameters, Root,
 use savanna_store::{StoreError, Tip};
 use savanna_wire::Block;
 
+use crate::headers::Anchors;
 use crate::{Store, SyncError};
 
 /// How many headers are read from the store at once.
@@ -179,15 +180,24 @@ pub(super) fn write<T: Store>(store: &T, job: Job) -> Result<Written, StoreError
     Ok(Written { tip: store.tip(), cut: job.cut, blocks: job.run.len() as u64, bytes, flushed: job.flush })
 }
 
+/// What a store holds, as far as headers are judged by it.
+pub(super) struct Restored {
+    pub(super) chain: HeaderChain,
+    /// A few blocks below the chain's root.
+    pub(super) anchors: Anchors,
+}
+
 /// Rebuilds the chain of headers from what the store keeps of each block, as far down as anything may still depend on it. They
 /// were checked before they were stored. Where the store's last blocks are of another chain than the checkpoints, it ends below them.
 ///
 /// # Errors
 /// [`SyncError::Contradicted`] if the store holds another chain than the checkpoints say, deeper than chains are left, and
 /// [`SyncError::Store`] if it cannot be read.
-pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<HeaderChain, SyncError> {
+pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<Restored, SyncError> {
     let network = store.network();
-    let Some(tip) = store.tip() else { return Ok(HeaderChain::new(network)) };
+    let Some(tip) = store.tip() else {
+        return Ok(Restored { chain: HeaderChain::new(network), anchors: Anchors::default() });
+    };
     let tip = foot(store, checkpoints, tip)?;
     let (passed, _) = checkpoints.last_at_or_below(tip.height);
     let height = passed.saturating_sub(CONTEXT);
@@ -209,7 +219,11 @@ pub(super) fn restore<T: Store>(store: &T, checkpoints: &Checkpoints) -> Result<
         return Err(StoreError::Corrupt { what }.into());
     }
     chain.settle(passed);
-    Ok(chain)
+    let mut anchors = Anchors::default();
+    for height in Anchors::heights(chain.root_height()) {
+        store.entries(height, 1)?.first().into_iter().for_each(|entry| anchors.insert(height, entry.hash));
+    }
+    Ok(Restored { chain, anchors })
 }
 
 /// Finds the last block that the store and the checkpoints may both have: its tip, or else the last checkpoint that it holds.

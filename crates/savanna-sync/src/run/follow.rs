@@ -15,6 +15,7 @@ use super::ask::{Event, off_thread};
 use super::disk::restore;
 use super::{News, Options, Run};
 use crate::download::Failure;
+use crate::ground::GroundFailure;
 use crate::{Progress, Source, Store, SyncError, Trouble};
 
 /// How often several peers are asked whether they have more though nobody announces anything; a quarter more or less.
@@ -63,13 +64,14 @@ where
 {
     let started = Instant::now();
     let checkpoints = options.checkpoints.clone().unwrap_or_else(|| Checkpoints::of(store.network()));
-    let (restored, known) = (Arc::clone(&store), checkpoints.clone());
-    let chain = match off_thread(move || restore(restored.as_ref(), &known)).await {
-        Ok(Ok(chain)) => chain,
+    let (held, known) = (Arc::clone(&store), checkpoints.clone());
+    let restored = match off_thread(move || restore(held.as_ref(), &known)).await {
+        Ok(Ok(restored)) => restored,
         Ok(Err(error)) | Err(error) => return error,
     };
     let seed = options.seed;
-    let mut run = Run::new(source, store, chain, checkpoints, &Options { until: None, ..options }, started, progress);
+    let mut run =
+        Run::new(source, store, restored, checkpoints, &Options { until: None, ..options }, started, progress);
     run.stay(news.fuse(), Watch::new(seed)).await
 }
 
@@ -140,6 +142,9 @@ where
     async fn stay(&mut self, mut news: Fuse<impl Stream<Item = News> + Unpin>, mut watch: Watch) -> SyncError {
         loop {
             let now = self.step();
+            if let Some(failure) = self.dead_end(now) {
+                return self.flush().await.err().unwrap_or_else(|| failure.into());
+            }
             self.turn_from_obstacle(&mut watch, now);
             self.survey(&mut watch, now);
             self.tell_trouble(&mut watch, now);
@@ -156,6 +161,12 @@ where
                 Happening::Nothing => {}
             }
         }
+    }
+
+    /// Returns why no peer can ever help, if that is so. What has come in order is kept before.
+    fn dead_end(&self, now: Duration) -> Option<GroundFailure> {
+        let failure = self.ground_failure(now).filter(|_| !self.disk.is_busy())?;
+        matches!(failure, GroundFailure::Contradicted { .. }).then_some(failure)
     }
 
     async fn next_happening(
@@ -277,6 +288,12 @@ where
         if self.headers.is_silent(now) {
             return Some(Trouble::Silent);
         }
+        match self.ground_failure(now) {
+            Some(GroundFailure::Unreached { height }) => return Some(Trouble::Unreached { height }),
+            Some(GroundFailure::Silent) => return Some(Trouble::Silent),
+            // It is an end, and told as one.
+            Some(GroundFailure::Contradicted { .. }) | None => {}
+        }
         if self.headers.is_clock_doubted() {
             return Some(Trouble::Clock);
         }
@@ -285,7 +302,7 @@ where
         }
         match self.download.failure()? {
             Failure::Unavailable { height } | Failure::Undelivered { height } => {
-                let hash = self.headers.chain().hash_at(height)?;
+                let hash = self.hash_at(height)?;
                 Some(Trouble::Undelivered { height, hash })
             }
             Failure::Invalid { height, hash, error } => Some(Trouble::InvalidBlock { height, hash, error }),

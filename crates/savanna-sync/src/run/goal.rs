@@ -112,7 +112,9 @@ where
         if self.company.is_alone_for_long(now) {
             return Err(if self.headers.is_refused() { SyncError::InvalidHeaders } else { SyncError::NoPeers });
         }
-        self.ground_failure(now)?;
+        if let Some(failure) = self.ground_failure(now) {
+            return Err(failure.into());
+        }
         if self.headers.is_silent(now) { Err(SyncError::Silent) } else { Ok(()) }
     }
 }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use savanna_chain::{HeaderChain, Inserted, MAX_AHEAD_OF_CLOCK, ProofOfWork};
 use savanna_peerset::RequestError;
 use savanna_store::Tip;
-use savanna_wire::{Block, Network};
+use savanna_wire::{Block, BlockHash, Network};
 
 use super::Run;
 use super::ask::{Event, off_thread};
-use super::disk::restore;
+use super::disk::{Restored, restore};
 use crate::download::{Failure, Sight};
 use crate::ground::climb::{Climb, ClimbAsk, Fall};
 use crate::ground::{Ground, GroundAction, GroundFailure, ListId};
 use crate::headers::{HeaderFault, Headers};
-use crate::{Fault, Listed, Progress, Source, Store, SyncError};
+use crate::{Fault, Listed, Progress, Source, Store};
 
 /// By what the chain becomes known.
 pub(super) enum Way {
@@ -132,9 +132,9 @@ where
         }));
     }
 
-    pub(super) fn handle_rooted(&mut self, chain: HeaderChain) {
+    pub(super) fn handle_rooted(&mut self, Restored { chain, anchors }: Restored) {
         self.way = Way::up(self.network, &chain, self.until);
-        self.headers = Headers::new(chain, self.until);
+        self.headers = Headers::new(chain, self.until).above(anchors);
     }
 
     fn explore_climb(&mut self, mut climb: Box<Climb>) {
@@ -268,13 +268,17 @@ where
     }
 
     /// Returns why known ground cannot be walked, if it cannot.
-    pub(super) fn ground_failure(&self, now: Duration) -> Result<(), SyncError> {
-        let Way::Ground(ground) = &self.way else { return Ok(()) };
-        match ground.failure(now) {
-            None => Ok(()),
-            Some(GroundFailure::Contradicted { height }) => Err(SyncError::Contradicted { height }),
-            Some(GroundFailure::Unreached { height }) => Err(SyncError::Unreached { height }),
-            Some(GroundFailure::Silent) => Err(SyncError::Silent),
-        }
+    pub(super) fn ground_failure(&self, now: Duration) -> Option<GroundFailure> {
+        if let Way::Ground(ground) = &self.way { ground.failure(now) } else { None }
+    }
+
+    /// Returns the hash at a height, if it is known.
+    pub(super) fn hash_at(&self, height: u32) -> Option<BlockHash> {
+        let told = match &self.way {
+            Way::Ground(ground) => ground.hash_at(height),
+            Way::Climb(climb) => climb.hash_at(height),
+            Way::Rooting | Way::Headers => None,
+        };
+        self.headers.chain().hash_at(height).or(told)
     }
 }

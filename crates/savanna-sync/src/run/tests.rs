@@ -1,6 +1,7 @@
 //! Whole synchronisations with peers in this process, under a clock that jumps.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use savanna_chain::Entry;
 use savanna_peer::CloseReason;
@@ -11,6 +12,7 @@ use savanna_wire::Block;
 use super::*;
 use crate::MemoryStore;
 
+mod below;
 mod follow;
 mod ground;
 mod peers;
@@ -217,13 +219,14 @@ async fn a_block_that_breaks_a_rule_ends_it_although_every_peer_has_it() {
 /// A store whose disk is full after so many blocks, and that notes how many blocks there were at each flush, and when.
 struct Watched {
     blocks: MemoryStore,
-    room: usize,
+    room: AtomicUsize,
     flushes: Mutex<Vec<(Instant, usize)>>,
 }
 
 impl Watched {
     fn new(room: usize) -> Arc<Self> {
-        Arc::new(Self { blocks: MemoryStore::new(Network::Regtest), room, flushes: Mutex::default() })
+        let (blocks, room) = (MemoryStore::new(Network::Regtest), AtomicUsize::new(room));
+        Arc::new(Self { blocks, room, flushes: Mutex::default() })
     }
 }
 
@@ -238,7 +241,7 @@ impl Store for Watched {
         self.blocks.entries(height, count)
     }
     fn append(&self, run: &[Block]) -> Result<(), StoreError> {
-        if self.blocks.blocks().len() + run.len() > self.room {
+        if self.blocks.blocks().len() + run.len() > self.room.load(Ordering::Relaxed) {
             return Err(StoreError::Io(std::io::ErrorKind::StorageFull.into()));
         }
         self.blocks.append(run)

@@ -13,24 +13,28 @@ use super::*;
 use crate::{MemoryStore, News, Trouble, follow};
 
 /// A follower that runs.
-struct Follower {
-    store: Arc<MemoryStore>,
-    news: UnboundedSender<News>,
-    told: UnboundedReceiver<Progress>,
-    task: JoinHandle<SyncError>,
+pub(super) struct Follower {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) news: UnboundedSender<News>,
+    pub(super) told: UnboundedReceiver<Progress>,
+    pub(super) task: JoinHandle<SyncError>,
 }
 
 impl Follower {
     fn start(source: impl Source, options: Options) -> Self {
+        Self::start_on(memory(), source, options)
+    }
+
+    /// Starts on what a store holds.
+    pub(super) fn start_on(store: Arc<MemoryStore>, source: impl Source, options: Options) -> Self {
         let (news, mut heard) = unbounded_channel();
         let (tell, told) = unbounded_channel();
-        let store = memory();
         let heard = stream::poll_fn(move |cx| heard.poll_recv(cx));
         let task = follow(source, Arc::clone(&store), options, heard, move |progress| _ = tell.send(progress));
         Self { store, news, told, task: tokio::spawn(sendable(task)) }
     }
 
-    fn announce(&self, peer: usize, block: &Block) {
+    pub(super) fn announce(&self, peer: usize, block: &Block) {
         self.announce_hash(peer, block.hash());
     }
 
@@ -39,7 +43,7 @@ impl Follower {
     }
 
     /// Waits for what is looked for, and returns it with how long that took.
-    async fn wait<R>(&mut self, mut look: impl FnMut(&Progress) -> Option<R>) -> (R, Duration) {
+    pub(super) async fn wait<R>(&mut self, mut look: impl FnMut(&Progress) -> Option<R>) -> (R, Duration) {
         let since = Instant::now();
         let found = async {
             loop {
@@ -53,25 +57,25 @@ impl Follower {
         (found, since.elapsed())
     }
 
-    async fn synced(&mut self, chain: &[Block]) -> Duration {
+    pub(super) async fn synced(&mut self, chain: &[Block]) -> Duration {
         let (height, hash) = (u32::try_from(chain.len() - 1).unwrap(), chain[chain.len() - 1].hash());
         let ((), took) = self.wait(|told| (*told == Progress::Synced { height, hash }).then_some(())).await;
         assert_eq!(self.store.blocks(), chain);
         took
     }
 
-    async fn trouble(&mut self) -> Trouble {
+    pub(super) async fn trouble(&mut self) -> Trouble {
         let trouble =
             |told: &Progress| if let Progress::Trouble(trouble) = told { Some(trouble.clone()) } else { None };
         self.wait(trouble).await.0
     }
 
-    async fn recovered(&mut self) {
+    pub(super) async fn recovered(&mut self) {
         self.wait(|told| (*told == Progress::Recovered).then_some(())).await;
     }
 }
 
-fn near() -> Habit {
+pub(super) fn near() -> Habit {
     Habit { headers_take: 5 * MS, pace: MS, ..Habit::default() }
 }
 
@@ -314,10 +318,27 @@ async fn adversary_19_a_low_work_branch_that_was_stored_first_makes_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_when_the_store_fails() {
+async fn adversary_27_it_ends_when_the_disk_is_full_and_goes_on_once_there_is_room() {
     let all = chain(300, 50);
     let net = net_of(&all, [near()]).await;
-    let ended = follow(net.set.clone(), Watched::new(200), Options::default(), stream::empty(), |_| {});
+    let store = Watched::new(200);
+    let ended = follow(net.set.clone(), Arc::clone(&store), Options::default(), stream::empty(), |_| {});
     let ended = timeout(Duration::from_secs(60), ended).await.unwrap();
     assert!(matches!(ended, SyncError::Store(StoreError::Io(_))), "{ended}");
+    let held = store.blocks.blocks().len();
+    assert!(held <= 200);
+    store.room.store(usize::MAX, Ordering::Relaxed);
+    let mut stored = 0;
+    let synced = std::cell::Cell::new(false);
+    let note = |progress| {
+        if let Progress::Stored { blocks, .. } = progress {
+            stored = blocks;
+        }
+        synced.set(synced.get() || matches!(progress, Progress::Synced { height: 300, .. }));
+    };
+    let following = follow(net.set.clone(), Arc::clone(&store), Options::default(), stream::empty(), note);
+    assert!(timeout(Duration::from_secs(60), following).await.is_err(), "it goes on");
+    assert!(synced.get());
+    assert_eq!(store.blocks.blocks(), all);
+    assert_eq!(stored, 301 - held as u64, "nothing is fetched twice");
 }

@@ -1,12 +1,16 @@
 //! Whole synchronisations over known ground, and by lists alone.
 
+use futures_util::stream;
 use savanna_chain::Checkpoints;
+use tokio::time::timeout;
 
+use super::follow::{Follower, near};
 use super::*;
 use crate::download::Limits;
+use crate::{Trouble, follow};
 
 /// Knows a chain's blocks at multiples of `gap`, up to and with `last`.
-fn known(chain: &[Block], gap: usize, last: usize) -> Options {
+pub(super) fn known(chain: &[Block], gap: usize, last: usize) -> Options {
     let heights = (0..=last).step_by(gap);
     let listed = heights.map(|height| (u32::try_from(height).unwrap(), chain[height].hash()));
     Options { checkpoints: Some(Checkpoints::new(listed).unwrap()), ..Options::default() }
@@ -163,6 +167,56 @@ async fn adversary_22_checkpoints_that_no_peer_reaches_end_it_after_a_bound() {
     assert!(matches!(error, SyncError::Unreached { height: 200 }), "{error}");
     assert_eq!(store.blocks(), chain[..=100]);
     assert!(started.elapsed() < 90_000 * MS, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_an_archive_of_another_chain_than_the_checkpoints_ends_with_a_clear_sentence() {
+    let chain = chain(1400, 50);
+    let store = memory();
+    store.append(&branch(&chain, 120, 1100)).unwrap();
+    let net = net_of(&chain, [honest(), honest()]).await;
+    let following = follow(net.set.clone(), Arc::clone(&store), known(&chain, 100, 1400), stream::empty(), |_| {});
+    let error = timeout(Duration::from_secs(60), following).await.expect("it ends");
+    assert!(matches!(error, SyncError::Contradicted { height: 1200 }), "{error}");
+    assert_eq!(store.blocks().len(), 1221);
+    assert!(net.closed.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_a_follower_tells_of_checkpoints_that_no_peer_reaches_until_one_does() {
+    let chain = chain(300, 50);
+    let net = net_of(&chain[..150], [near(), near()]).await;
+    let mut follower = Follower::start_on(memory(), net.set.clone(), known(&chain, 100, 300));
+    let trouble = follower.trouble().await;
+    assert_eq!(trouble, Trouble::Unreached { height: 200 });
+    assert!(trouble.to_string().starts_with("no peer's chain reaches the checkpoint at height 200"));
+    assert_eq!(follower.store.blocks(), chain[..=100]);
+    net.give(1, &chain);
+    follower.recovered().await;
+    follower.synced(&chain).await;
+    assert!(net.closed.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_22_a_follower_tells_of_silence_on_known_ground_and_goes_on_after_it() {
+    let chain = chain(300, 50);
+    let mut net = net_of(&chain, [Habit { hides: true, ..near() }]).await;
+    let mut follower = Follower::start_on(memory(), net.set.clone(), known(&chain, 100, 300));
+    assert_eq!(follower.trouble().await, Trouble::Silent);
+    net.join(&chain, near()).await;
+    follower.recovered().await;
+    follower.synced(&chain).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_names_the_block_that_everybody_lacks_on_known_ground() {
+    let chain = chain(300, 50);
+    let net = net_of(&chain, [Habit { lacks: 150..151, ..near() }]).await;
+    let mut follower = Follower::start_on(memory(), net.set.clone(), known(&chain, 100, 300));
+    assert_eq!(follower.trouble().await, Trouble::Undelivered { height: 150, hash: chain[150].hash() });
+    net.lack(0, 0..0);
+    follower.recovered().await;
+    follower.synced(&chain).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,8 @@ pub(super) struct Habit {
     pub(super) silent_after: Option<usize>,
     /// Its bodies are wrong.
     pub(super) lies: bool,
+    /// It knows no hash of any locator, and answers from the first block on.
+    pub(super) stranger: bool,
     /// Its headers and hashes do not link.
     pub(super) invents: bool,
     /// It answers every question at once, and with nothing.
@@ -176,7 +178,8 @@ impl State {
 
     fn headers(&self, locator: &[BlockHash]) -> Answer {
         let fork = locator.iter().find_map(|hash| self.heights.get(hash)).expect("everyone shares the genesis block");
-        let following = self.chain[fork + 1..].iter().map(|block| block.header().clone());
+        let first = if self.habit.stranger { 0 } else { fork + 1 };
+        let following = self.chain[first..].iter().map(|block| block.header().clone());
         let most = if self.habit.empty { 0 } else { self.habit.headers_at_most.unwrap_or(160) };
         let headers =
             if self.habit.invents { following.step_by(2).take(160).collect() } else { following.take(most).collect() };
