@@ -1,5 +1,6 @@
 //! The node's clocks, and the scale on which sessions count.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -13,37 +14,48 @@ use savanna_peer::Now;
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: Instant,
-    rehearsal: Option<Rehearsal>,
+    calendar: Calendar,
 }
 
+/// Where the Unix part comes from.
 #[derive(Debug, Clone, Copy)]
-struct Rehearsal {
-    begins: i64,
-    times: u32,
+enum Calendar {
+    System,
+    Rehearsed { begins: i64, times: u32 },
+    Told(&'static AtomicI64),
 }
 
 impl Clock {
     /// Starts counting.
     #[must_use]
     pub fn start() -> Self {
-        Self { origin: Instant::now(), rehearsal: None }
+        Self { origin: Instant::now(), calendar: Calendar::System }
     }
 
     /// Starts a clock for rehearsals: its Unix part begins at `begins`, and runs so many times as fast as the monotonic one. So
     /// what takes days can be shown within a minute, over connections whose deadlines stay as they are.
     #[must_use]
     pub fn rehearse(begins: i64, times: u32) -> Self {
-        Self { origin: Instant::now(), rehearsal: Some(Rehearsal { begins, times }) }
+        Self { origin: Instant::now(), calendar: Calendar::Rehearsed { begins, times } }
+    }
+
+    /// Starts a clock for rehearsals whose Unix part is what `unix` says: so a slow machine sees the same as a fast one.
+    #[must_use]
+    pub fn told(unix: &'static AtomicI64) -> Self {
+        Self { origin: Instant::now(), calendar: Calendar::Told(unix) }
     }
 
     /// Returns the present moment.
     #[must_use]
     pub fn now(&self) -> Now {
         let monotonic = self.origin.elapsed();
-        let unix = self.rehearsal.map_or_else(system_time, |rehearsal| {
-            let passed = monotonic.saturating_mul(rehearsal.times).as_secs();
-            rehearsal.begins.saturating_add_unsigned(passed)
-        });
+        let unix = match self.calendar {
+            Calendar::System => system_time(),
+            Calendar::Rehearsed { begins, times } => {
+                begins.saturating_add_unsigned(monotonic.saturating_mul(times).as_secs())
+            }
+            Calendar::Told(unix) => unix.load(Ordering::Relaxed),
+        };
         Now { monotonic, unix }
     }
 
@@ -78,10 +90,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rehearsal_runs_faster_and_its_deadlines_do_not() {
-        let clock = Clock::rehearse(1_800_000_000, 400);
+    async fn a_rehearsal_has_its_own_calendar_and_the_deadlines_of_others() {
+        static UNIX: AtomicI64 = AtomicI64::new(1_800_000_000);
+        let (clock, faster) = (Clock::told(&UNIX), Clock::rehearse(1_800_000_000, 400));
+        UNIX.fetch_add(86_400, Ordering::Relaxed);
         tokio::time::advance(Duration::from_millis(1500)).await;
-        assert_eq!(clock.now(), Now { monotonic: Duration::from_millis(1500), unix: 1_800_000_600 });
+        assert_eq!(clock.now(), Now { monotonic: Duration::from_millis(1500), unix: 1_800_086_400 });
+        assert_eq!(faster.now(), Now { monotonic: Duration::from_millis(1500), unix: 1_800_000_600 });
         assert_eq!(clock.instant(clock.now().monotonic), Instant::now());
     }
 }

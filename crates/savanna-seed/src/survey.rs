@@ -35,9 +35,9 @@ const _: () = assert!(
 pub struct SurveyConfig {
     /// How often the ledger is asked at least whether somebody is due.
     pub look_every: Duration,
-    /// How often who may be named is judged anew and published.
+    /// How often who may be named is judged anew and published: whole seconds.
     pub publish_every: Duration,
-    /// How long the first conversations go on until anybody is named: so that the first answers name more than the first
+    /// How long the first conversations go on until anybody is named, whole seconds: so that the first answers name more than the first
     /// few who answered. With somewhat more than [`Steadiness::STAY`](crate::Steadiness::STAY) nobody is ever named who may only come and go.
     pub settle_for: Duration,
 }
@@ -165,12 +165,12 @@ impl Survey {
     /// Dropping the future hangs up all conversations. The nodes talked to then are tried again a minute after the next
     /// call. The ledger keeps what was learned; the roll stays as it was published last.
     pub async fn run(&mut self, mut turn: impl FnMut(&mut Ledger, UnixTime)) {
-        let began = Instant::now();
         let mut meetings = Meetings::new();
-        let mut turns = interval_at(began, self.config.look_every);
+        let mut turns = interval_at(Instant::now(), self.config.look_every);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next_judgement = began;
-        self.ledger.forget_tries(self.now());
+        let first = self.now();
+        let mut judged = None;
+        self.ledger.forget_tries(first);
         loop {
             while let Some(next) = self.ledger.poll_try(self.now()) {
                 meetings.push(Box::pin(self.meeting(&next)));
@@ -182,10 +182,10 @@ impl Survey {
                     turn(&mut self.ledger, now);
                 }
             }
-            let now = Instant::now();
-            if now >= next_judgement {
-                next_judgement = now + self.config.publish_every;
-                self.publish(now.duration_since(began) >= self.config.settle_for);
+            let now = self.now();
+            if judged.is_none_or(|judged| has_passed(self.config.publish_every, judged, now)) {
+                judged = Some(now);
+                self.publish(has_passed(self.config.settle_for, first, now));
             }
         }
     }
@@ -267,6 +267,11 @@ impl Survey {
     fn now(&self) -> UnixTime {
         UnixTime::from(self.clock.now().unix)
     }
+}
+
+/// Returns whether so much time has passed, by a clock that may have been set back.
+const fn has_passed(time: Duration, since: UnixTime, now: UnixTime) -> bool {
+    now.since(since) as u64 >= time.as_secs() || now.0 < since.0
 }
 
 /// Returns whether a conversation failed for want of something on this side.

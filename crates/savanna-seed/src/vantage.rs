@@ -42,11 +42,12 @@ pub struct Union {
 }
 
 impl VantagePoint {
-    /// Tells what a ledger saw. Nodes that were not tried, and those on networks that this machine has no way to, are left to
-    /// others.
+    /// Tells what a ledger saw. Nodes that were not tried, those that it has not known for long enough, and those on networks that
+    /// this machine has no way to, are left to others.
     #[must_use]
     pub fn of(ledger: &Ledger, now: UnixTime) -> Self {
-        let has_opinion = |refusal: Refusal| !matches!(refusal, Refusal::Untried | Refusal::Port | Refusal::Unroutable);
+        let has_none = [Refusal::Untried, Refusal::Port, Refusal::Unroutable, Refusal::New];
+        let has_opinion = |refusal: Refusal| !has_none.contains(&refusal);
         let sightings = ledger.reports(now).filter(|report| report.verdict.err().is_none_or(has_opinion));
         let sightings = sightings.map(|report| Sighting {
             address: report.address,
@@ -63,7 +64,7 @@ impl VantagePoint {
 
 /// Makes one roll of what several vantage points see. The same reports give the same roll, whoever asks.
 ///
-/// A node is named when more than half of the vantage points that tried it find it good. One that has not reported for
+/// A node is named when more than half of the vantage points that tried it find it good: of two, both. One that has not reported for
 /// `stale_after` seconds has no voice, and neither has one that reaches less than a tenth of what the best of the others does: it is
 /// offline itself. Without a voice left, nobody is named.
 ///

@@ -60,7 +60,7 @@ async fn a_fresh_zebrad_finds_the_network_by_our_name() {
     let tasks = Tasks::new();
     let ledger = Ledger::new(LedgerConfig { scope: Scope::Private, ..LedgerConfig::new(NETWORK) }, HEIGHT, [7; 32]);
     let surveyor = Surveyor::new(survey_config(NETWORK), Connector::direct(), clock, tasks.spawner());
-    let config = SurveyConfig { publish_every: Duration::from_millis(500), ..SurveyConfig::default() };
+    let config = SurveyConfig { publish_every: Duration::from_secs(1), ..SurveyConfig::default() };
     let mut survey = Survey::new(config, ledger, peers.probe(), surveyor, clock, [8; 32]);
     survey.ledger_mut().introduce([first()], clock.now().unix.into());
     let published = survey.published();

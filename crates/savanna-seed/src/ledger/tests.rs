@@ -2,7 +2,7 @@ use savanna_chain::Upgrade;
 use savanna_wire::{AddrV2, Services, UserAgent};
 
 use super::*;
-use crate::{Authority, Roll};
+use crate::{Authority, Roll, VantagePoint};
 
 mod simulation;
 
@@ -76,6 +76,29 @@ fn a_node_that_answers_is_named_at_once_and_stays_named() {
         assert_eq!(ledger.roll(now).nodes.len(), 1, "minute {minute}");
     }
     assert!((3..=4).contains(&deep), "its chain is shown anew twice a day: {deep}");
+}
+
+#[test]
+fn a_newcomer_is_named_after_an_hour_once_enough_others_are_known_to_stay() {
+    let mut ledger = ledger(100);
+    ledger.introduce((0..30).map(address), START);
+    let now = play(&mut ledger, START, HOUR, |_, _| met());
+    let vetting = ledger.vet(now);
+    assert_eq!(
+        (vetting.roll.nodes.len(), vetting.is_provisional),
+        (30, true),
+        "in the first hour it is enough to answer"
+    );
+    let now = play(&mut ledger, now, 1_000, |_, _| met());
+    ledger.introduce([address(40)], now);
+    let now = play(&mut ledger, now, HOUR, |_, _| met());
+    let vetting = ledger.vet(now);
+    assert_eq!((vetting.roll.nodes.len(), vetting.is_provisional), (30, false));
+    assert_eq!(vetting.refused, BTreeMap::from([(Refusal::New, 1)]));
+    let opinions = VantagePoint::of(&ledger, now).sightings;
+    assert_eq!(opinions.len(), 30, "of the newcomer others may know more");
+    let now = play(&mut ledger, now, 1_000, |_, _| met());
+    assert_eq!(ledger.roll(now).nodes.len(), 31);
 }
 
 #[test]

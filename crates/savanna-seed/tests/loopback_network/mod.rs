@@ -113,6 +113,11 @@ impl Peers {
         self.visited.lock().unwrap().clone()
     }
 
+    /// Forgets them.
+    pub(crate) fn forget_visits(&self) {
+        self.visited.lock().unwrap().clear();
+    }
+
     /// From here on nobody answers: every second peer hangs up at once, the others say nothing.
     pub(crate) fn die(&self) {
         self.is_alive.store(false, Ordering::Relaxed);

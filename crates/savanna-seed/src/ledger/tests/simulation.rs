@@ -90,8 +90,8 @@ impl World {
 
     fn play(&mut self, ledger: &mut Ledger, now: UnixTime, seconds: u32) -> UnixTime {
         let mut now = now;
-        for _ in 0..seconds.div_ceil(60) {
-            now = play(ledger, now, seconds.min(60), |next, now| self.ask(next.address, now));
+        for _ in 0..seconds.div_ceil(300) {
+            now = play(ledger, now, seconds.min(300), |next, now| self.ask(next.address, now));
             self.named(ledger, now);
         }
         now
@@ -126,7 +126,7 @@ fn converges(seed: u64) {
     ledger.hear(address(1), &told(late), now);
     now = world.play(&mut ledger, now, 3 * HOUR);
     let (mut least, mut others, mut named) = (usize::MAX, 0, 0);
-    for _ in 0..36 * 12 {
+    for _ in 0..20 * 12 {
         now = world.play(&mut ledger, now, 300);
         ledger.review_floor(now);
         let (good, other) = world.named(&ledger, now);
