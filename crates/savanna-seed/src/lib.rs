@@ -4,12 +4,19 @@
 //!   ([`Rules`], [`Refusal`]), and which version is asked of them ([`Floor`]). Its [`ChainProbe`] is a question that nodes of
 //!   other chains cannot answer.
 //! - A [`Survey`] holds the conversations over real connections, and publishes a [`Roll`]; a [`LedgerStore`] survives restarts.
+<<<<<<< HEAD
 //! - [`merge`] makes one roll of what several machines see, and a [`Share`] is how they learn of one another, by PostgreSQL.
 //! - [`dump`] writes down what is known.
 //! - [`Dns`] answers from the roll.
+=======
+//! - [`merge`] makes one roll of what several machines see, and [`dump`] writes down what is known.
+//! - An [`Audit`] asks a seeder, this one or another, all that newcomers ask.
+//! - [`Dns`] answers from the roll by DNS, and a [`SeedService`] the peers that ask for addresses.
+>>>>>>> 4761f8c (seed: answer peers who ask for addresses, and audit seeders by DNS)
 
 pub mod dump;
 
+mod audit;
 mod dnssec;
 mod draw;
 mod floor;
@@ -20,6 +27,7 @@ mod reliability;
 mod roll;
 mod servable;
 mod serve;
+mod service;
 mod share;
 mod steadiness;
 mod store;
@@ -27,6 +35,7 @@ mod survey;
 mod vantage;
 mod zone;
 
+pub use audit::{Audit, AuditError, Finding, Verdict};
 pub use dnssec::{KeyError, Keys};
 pub use draw::{DRAWS, LARGEST, draw};
 pub use floor::{Authority, Decision, Floor, GroupView, Sweep};
@@ -37,6 +46,7 @@ pub use reliability::{Reliability, Window};
 pub use roll::{Nameable, Roll};
 pub use servable::{Candidate, Height, Refusal, Rules};
 pub use serve::{Count, Counts, Dns, ROLL_LIFE, ServeError, TARGETS_THAT_TELL_CLIENTS, UpdateError, Zones};
+pub use service::SeedService;
 pub use share::{
     Link, MAX_SIGHTINGS, MAX_VANTAGE_POINTS, Share, ShareConfig, ShareConfigError, ShareError, ShareStatus, Sharing,
 };
