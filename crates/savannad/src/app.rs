@@ -37,7 +37,16 @@ fn sentence(error: &anyhow::Error) -> String {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<()> {
-    let is_node = matches!(cli.command, Command::Start(_));
+    let is_node = match &cli.command {
+        Command::Start(_) => true,
+        Command::Seed(args) => args.command.is_none(),
+        Command::Connect(_)
+        | Command::Sync(_)
+        | Command::Archive(_)
+        | Command::Crawl(_)
+        | Command::Config(_)
+        | Command::Demo(_) => false,
+    };
     // A node logs as its configuration says.
     if !is_node {
         telemetry::init();
@@ -52,6 +61,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             Command::Sync(args) => commands::sync::run(args).await,
             Command::Archive(args) => commands::archive::run(args).await,
             Command::Crawl(args) => commands::crawl::run(args).await,
+            Command::Seed(args) => commands::seed::run(args).await,
             Command::Start(args) => commands::start::run(args).await,
             Command::Config(args) => commands::config::run(&args),
             Command::Demo(args) => commands::demo::run(args).await,

@@ -9,8 +9,10 @@ use savanna_net::Target;
 use savanna_wire::Network;
 
 mod archive;
+mod seed;
 
 pub(crate) use archive::{ArchiveArgs, ArchiveCommand, ExportArgs, GetArgs, HeightRange, IndexArgs, Name, ReportArgs};
+pub(crate) use seed::{CheckArgs, DumpArgs, DumpFormat, SeedArgs, SeedCommand, SeederArgs};
 
 /// Zcash's peer-to-peer network, from the command line.
 #[derive(Debug, Parser)]
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Archive(ArchiveArgs),
     /// Survey the whole network: who is there, what they run, and who would be left behind
     Crawl(CrawlArgs),
+    /// Introduce newcomers: survey the network without end, and name its good nodes by DNS and to peers that ask
+    Seed(SeedArgs),
     /// Run a node: find peers, follow the chain, keep it, and serve it to others
     Start(NodeArgs),
     /// Print the settings of `start`, with what each is for

@@ -14,8 +14,11 @@ use crate::cli::NodeArgs;
 use keys::KEYS;
 use value::Value;
 
+pub(crate) use seed::{SeedConfig, ZoneConfig};
+
 mod file;
 mod keys;
+mod seed;
 mod value;
 
 /// Every setting of a node. The key of a setting is the name of its field, in the file as it is and in the environment in

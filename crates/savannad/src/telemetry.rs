@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use crate::cli::MetricsArgs;
 use crate::web;
 
-pub(crate) use log::{Screen, init, init_node, is_filter};
+pub(crate) use log::{Screen, init, init_node, init_seeder, is_filter, is_private_filter};
 pub(crate) use node::{NodeNumbers, TROUBLES};
 pub(crate) use page::Page;
+pub(crate) use seed::{DnsNumbers, NetworkNumbers};
 pub(crate) use sources::CrawlNumbers;
 use sources::{Build, Crawl, Discovery, Network, Process};
 
@@ -27,6 +28,7 @@ mod log;
 mod metrics;
 mod node;
 mod page;
+mod seed;
 mod sources;
 
 /// Where the numbers are.

@@ -104,7 +104,7 @@ async fn seeds(args: &CrawlArgs, has_saved: bool, reporter: &Reporter) -> anyhow
 ///
 /// # Security
 /// Whoever answers for a name could otherwise have the crawl knock at the operator's own machines.
-fn believed(network: Network, target: &Target, found: Vec<SocketAddr>) -> Vec<PeerAddr> {
+pub(super) fn believed(network: Network, target: &Target, found: Vec<SocketAddr>) -> Vec<PeerAddr> {
     let is_literal = target.socket_addr(network.default_port()).is_some();
     let found = found.into_iter().map(PeerAddr::from);
     found.filter(|address| is_literal || Scope::of(network).admits(*address)).collect()
@@ -175,7 +175,7 @@ impl Told<'_> {
 }
 
 /// Lets this process open as many files as the system allows it: each conversation is one.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Without it the crawl is slower, and says so when it comes to that.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::parts::Parts;
 use super::seeds::{NamedSeeds, Watched};
+use super::signals::Signals;
 use crate::cli::NodeArgs;
 use crate::config::{Config, number, process_environment};
 use crate::telemetry::{self, Telemetry};
@@ -26,10 +28,8 @@ mod following;
 mod neighbours;
 mod offer;
 mod pages;
-mod parts;
 mod refusal;
 mod screen;
-mod signals;
 
 use chain::Chain;
 use disk::Disk;
@@ -37,8 +37,7 @@ use following::Following;
 use neighbours::Neighbours;
 use offer::Offer;
 use pages::View;
-use parts::Parts;
-use signals::Signals;
+pub(super) use refusal::of_socket;
 
 /// What of the time for the end is left to the disk.
 const FOR_DISK: u32 = 2;

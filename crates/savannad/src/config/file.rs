@@ -1,8 +1,10 @@
 //! A file of settings: TOML, one table, every key on a line that an error can name.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::anyhow;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::Value;
@@ -18,17 +20,45 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Setting>> {
 }
 
 pub(super) fn parse(text: &str, path: &Path) -> anyhow::Result<Vec<Setting>> {
-    let line_at = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
-    let table = DeTable::parse(text).map_err(|error| {
-        let line = line_at(error.span().map_or(0, |span| span.start));
-        anyhow!("{}, line {line}: {}", path.display(), error.message())
-    })?;
-    let mut settings = Vec::new();
-    for (key, value) in table.get_ref() {
-        let origin = Origin::File { path: path.to_owned(), line: line_at(key.span().start) };
-        settings.push(Setting { key: key.get_ref().to_string(), value: to_value(value.get_ref()), origin });
+    let line_at = lines_of(text);
+    let table = DeTable::parse(text).map_err(|error| of_syntax(&error, path, &line_at))?;
+    Ok(settings_of(table.get_ref(), path, &line_at))
+}
+
+/// Reads a file that has tables `[[name]]` besides.
+///
+/// # Errors
+/// A sentence with the file, the line and what is wrong there.
+pub(super) fn parse_tables(text: &str, path: &Path, name: &str) -> anyhow::Result<(Vec<Setting>, Vec<Vec<Setting>>)> {
+    let line_at = lines_of(text);
+    let table = DeTable::parse(text).map_err(|error| of_syntax(&error, path, &line_at))?;
+    let settings = settings_of(table.get_ref(), path, &line_at).into_iter().filter(|setting| setting.key != name);
+    let mut tables = Vec::new();
+    if let Some((key, value)) = table.get_ref().iter().find(|(key, _)| key.get_ref() == name) {
+        let is_wrong = || anyhow!("{}, line {}: write [[{name}]]", path.display(), line_at(key.span().start));
+        for item in value.get_ref().as_array().ok_or_else(is_wrong)? {
+            tables.push(settings_of(item.get_ref().as_table().ok_or_else(is_wrong)?, path, &line_at));
+        }
     }
-    Ok(settings)
+    Ok((settings.collect(), tables))
+}
+
+/// Returns what counts the line that a byte stands on.
+fn lines_of(text: &str) -> impl Fn(usize) -> usize {
+    move |at| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+fn of_syntax(error: &toml::de::Error, path: &Path, line_at: &impl Fn(usize) -> usize) -> anyhow::Error {
+    let line = line_at(error.span().map_or(0, |span| span.start));
+    anyhow!("{}, line {line}: {}", path.display(), error.message())
+}
+
+fn settings_of(table: &DeTable<'_>, path: &Path, line_at: &impl Fn(usize) -> usize) -> Vec<Setting> {
+    let setting = |(key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+        let origin = Origin::File { path: path.to_owned(), line: line_at(key.span().start) };
+        Setting { key: key.get_ref().to_string(), value: to_value(value.get_ref()), origin }
+    };
+    table.iter().map(setting).collect()
 }
 
 fn to_value(value: &DeValue<'_>) -> Value {

@@ -50,7 +50,7 @@ impl Value {
         }
     }
 
-    fn items(&self) -> Option<Vec<&str>> {
+    pub(super) fn items(&self) -> Option<Vec<&str>> {
         match self {
             Self::List(items) => Some(items.iter().map(String::as_str).collect()),
             Self::Word(text) => Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()),

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::OnceLock;
 
 use indicatif::ProgressBar;
+use savanna_seed::TARGETS_THAT_TELL_CLIENTS;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -40,6 +41,20 @@ pub(crate) fn init_node(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         LogFormat::Text => lines.with_ansi(false).init(),
     }
     Ok(())
+}
+
+/// Logs what a filter names, and of the libraries that answer DNS nothing that tells who asked.
+///
+/// # Errors
+/// If the filter is none.
+pub(crate) fn init_seeder(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let quiet = TARGETS_THAT_TELL_CLIENTS.iter().map(|target| format!(",{target}=warn"));
+    init_node(&(filter.to_owned() + &quiet.collect::<String>()), format)
+}
+
+/// Returns whether a text says what to log, and does not ask for what tells who asks by DNS.
+pub(crate) fn is_private_filter(text: &str) -> bool {
+    is_filter(text) && !TARGETS_THAT_TELL_CLIENTS.iter().any(|target| text.contains(target))
 }
 
 /// Returns whether a text says what to log.

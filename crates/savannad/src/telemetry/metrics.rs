@@ -103,6 +103,33 @@ pub(super) const SERVING_BYTES: Metric =
 pub(super) const DISK_FREE: Metric =
     gauge("savanna_disk_free_bytes", &[], "Bytes that are free on the archive's disk.");
 
+pub(super) const SEED_NAMED: Metric = gauge(
+    "savanna_seed_named",
+    &["network"],
+    "Nodes that newcomers are told of; none while nothing is known of the present.",
+);
+pub(super) const SEED_GOOD: Metric =
+    gauge("savanna_seed_good", &["network"], "Nodes that are good enough to be named.");
+pub(super) const SEED_TRACKED: Metric = gauge("savanna_seed_tracked", &["network"], "Nodes that are known.");
+pub(super) const SEED_TRYING: Metric =
+    gauge("savanna_seed_trying", &["network"], "Nodes that are being talked to, or dialled.");
+pub(super) const SEED_STALE: Metric =
+    gauge("savanna_seed_stale", &["network"], "Is 1 while nobody answers, so that nobody is named.");
+pub(super) const SEED_HEIGHT: Metric =
+    gauge("savanna_seed_height", &["network"], "The network's height, by what most groups of addresses say.");
+pub(super) const SEED_FLOOR: Metric =
+    gauge("savanna_seed_floor", &["network"], "The least protocol version of a node that is named.");
+pub(super) const SEED_REFUSED: Metric =
+    gauge("savanna_seed_refused", &["network", "reason"], "Nodes that are known and not named, by why.");
+pub(super) const SEED_TRIES: Metric =
+    counter("savanna_seed_tries_total", &["network", "outcome"], "Conversations with nodes, by what came of them.");
+pub(super) const SEED_TOLD: Metric =
+    counter("savanna_seed_told_total", &["network", "outcome"], "Addresses that nodes told, and what became of them.");
+pub(super) const DNS_ANSWERS: Metric =
+    counter("savanna_dns_answers_total", &["kind", "outcome", "transport"], "Questions by DNS that were answered.");
+pub(super) const DNS_UNANSWERED: Metric =
+    counter("savanna_dns_unanswered_total", &["reason"], "Questions by DNS that were not answered.");
+
 // These bear the names that dashboards know from other programs.
 pub(super) const RESIDENT_MEMORY: Metric =
     gauge("process_resident_memory_bytes", &[], "Memory of this process that is in RAM.");
@@ -112,7 +139,7 @@ pub(super) const START_TIME: Metric =
     gauge("process_start_time_seconds", &[], "When this process started, in seconds since 1970.");
 
 #[cfg(test)]
-pub(super) const ALL: [&Metric; 44] = [
+pub(super) const ALL: [&Metric; 56] = [
     &BUILD_INFO,
     &PEERS,
     &REQUESTS,
@@ -153,6 +180,18 @@ pub(super) const ALL: [&Metric; 44] = [
     &SERVING_HELD_UP,
     &SERVING_BYTES,
     &DISK_FREE,
+    &SEED_NAMED,
+    &SEED_GOOD,
+    &SEED_TRACKED,
+    &SEED_TRYING,
+    &SEED_STALE,
+    &SEED_HEIGHT,
+    &SEED_FLOOR,
+    &SEED_REFUSED,
+    &SEED_TRIES,
+    &SEED_TOLD,
+    &DNS_ANSWERS,
+    &DNS_UNANSWERED,
     &RESIDENT_MEMORY,
     &OPEN_FDS,
     &MAX_FDS,

@@ -2,12 +2,14 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use savanna_chain::CURRENT_VERSION;
 use savanna_net::{
     AcceptRates, Client, Clock, Direction, Door, Handshake, HandshakeRequest, Listener, Network, Nil, NodeConfig,
     Route, SlotLimits, Slots,
 };
 use savanna_peer::{Request, RequestKind};
 use savanna_peerset::{CallOutcome, Config, PeerSet, RequestCounts};
+use savanna_seed::{Count, Counts, Published};
 use savanna_wire::{Services, UserAgent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -97,12 +99,16 @@ impl World {
     }
 }
 
-/// The numbers of a node that has all of them.
+/// The numbers of a node that has all of them, and of a seeder.
 struct Everything;
 
 impl Source for Everything {
     fn write(&self, page: &mut Page) {
         NodeNumbers { tip: Some(1), free: Some(2), ..NodeNumbers::default() }.write(page);
+        let surveyed = |network| NetworkNumbers { network, floor: CURRENT_VERSION, published: Published::default() };
+        NetworkNumbers::write(&[Network::Mainnet, Network::Testnet, Network::Regtest].map(surveyed), page);
+        let answered = Count { kind: "aaaa", outcome: "nodata", transport: "udp", count: 3 };
+        DnsNumbers(Counts { answered: vec![answered], ..Counts::default() }).write(page);
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn of_start(error: StartError, config: &Config) -> Error {
     error.into()
 }
 
-fn of_socket(address: SocketAddr, error: &io::Error, flag: &str) -> Error {
+pub(in crate::commands) fn of_socket(address: SocketAddr, error: &io::Error, flag: &str) -> Error {
     let (kind, port) = (error.kind(), address.port());
     let why = if kind == ErrorKind::AddrInUse {
         format!("port {port} is taken: another program listens at {address}; end it, or")
