@@ -4,15 +4,10 @@
 //!   ([`Rules`], [`Refusal`]), and which version is asked of them ([`Floor`]). Its [`ChainProbe`] is a question that nodes of
 //!   other chains cannot answer.
 //! - A [`Survey`] holds the conversations over real connections, and publishes a [`Roll`]; a [`LedgerStore`] survives restarts.
-<<<<<<< HEAD
 //! - [`merge`] makes one roll of what several machines see, and a [`Share`] is how they learn of one another, by PostgreSQL.
 //! - [`dump`] writes down what is known.
-//! - [`Dns`] answers from the roll.
-=======
-//! - [`merge`] makes one roll of what several machines see, and [`dump`] writes down what is known.
 //! - An [`Audit`] asks a seeder, this one or another, all that newcomers ask.
 //! - [`Dns`] answers from the roll by DNS, and a [`SeedService`] the peers that ask for addresses.
->>>>>>> 4761f8c (seed: answer peers who ask for addresses, and audit seeders by DNS)
 
 pub mod dump;
 

@@ -135,7 +135,8 @@ fn of_zone(dir: &Path) -> [&str; 8] {
 
 /// Keeps the settings of whoever runs the tests out.
 fn clean(command: &mut Command) -> &mut Command {
-    let of_savanna = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SAVANNA_"));
+    let of_savanna =
+        std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SAVANNA_"));
     of_savanna.fold(command, |command, name| command.env_remove(name))
 }
 
@@ -188,8 +189,12 @@ async fn f13_newcomers_are_told_by_dns_and_by_the_peer_whom_the_survey_found() {
     let audit = run(&["seed", "check", &at, "--network", "regtest", "--json"]).await;
     let result = last_json(&audit);
     assert_eq!(result["passed"], true, "{result}");
-    let nodes: BTreeSet<IpAddr> =
-        result["nodes"].as_array().unwrap().iter().map(|node| node["address"].as_str().unwrap().parse().unwrap()).collect();
+    let nodes: BTreeSet<IpAddr> = result["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["address"].as_str().unwrap().parse().unwrap())
+        .collect();
     assert_eq!(nodes, expected);
     let table = stdout(&run(&["seed", "check", &at, "--network", "regtest"]).await);
     assert!(table.contains("passed  nodes          2 of 2 nodes are good"), "{table}");
@@ -238,7 +243,10 @@ async fn what_is_known_is_kept_and_written_down() {
     let nodes: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&nodes[0]["good"], &nodes[0]["chain"]), (&Value::Bool(true), &Value::from("ours")), "{json}");
     let file = stdout(&run(&[&reading[..], &["--format", "zone"]].concat()).await);
-    assert!(file.starts_with(&format!("$ORIGIN {ZONE}.\n$TTL 60\n")) && file.contains(&format!("IN A {host}\n")), "{file}");
+    assert!(
+        file.starts_with(&format!("$ORIGIN {ZONE}.\n$TTL 60\n")) && file.contains(&format!("IN A {host}\n")),
+        "{file}"
+    );
 
     let keys = [&["seed", "keys", "--network", "regtest"], &zone[..], &["--dns", "127.0.0.1"]].concat();
     let printed = stdout(&run(&keys).await);
@@ -273,7 +281,11 @@ async fn what_cannot_be_is_told_in_a_sentence() {
     }
     let silent = run(&["seed", "check", &format!("{ZONE}@{at}"), "--dns-only"]).await;
     assert_eq!(silent.status.code(), Some(1));
-    assert!(stderr(&silent).contains("fails the audit: answers (the server gives no answer by UDP)"), "{}", stderr(&silent));
+    assert!(
+        stderr(&silent).contains("fails the audit: answers (the server gives no answer by UDP)"),
+        "{}",
+        stderr(&silent)
+    );
     let nothing = run(&["seed", "dump", "--network", "regtest", "--listen", &at, "--dir", dir]).await;
     assert!(stderr(&nothing).contains("no seeder has kept anything of regtest"), "{}", stderr(&nothing));
 }
@@ -282,7 +294,8 @@ async fn what_cannot_be_is_told_in_a_sentence() {
 async fn the_settings_are_printed_and_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let zone = of_zone(dir.path());
-    let printed = stdout(&run(&[&["seed", "config", "--network", "testnet", "--dns", "192.0.2.1"], &zone[..]].concat()).await);
+    let printed =
+        stdout(&run(&[&["seed", "config", "--network", "testnet", "--dns", "192.0.2.1"], &zone[..]].concat()).await);
     let file = dir.path().join("seed.toml");
     std::fs::write(&file, &printed).unwrap();
     assert_eq!(stdout(&run(&["seed", "config", "--config", file.to_str().unwrap()]).await), printed);

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use savanna_net::{AcceptRates, Listener, SlotLimits, Target};
-use savanna_seed::{Keys, LedgerConfig, Limits, NameServer, SERVICE_NAMES, SHORTEST_TTL, Zone};
+use savanna_peerset::crawler::Scope;
+use savanna_seed::{Keys, LedgerConfig, Limits, NameServer, SERVICE_NAMES, SHORTEST_TTL, ShareConfig, Zone};
 use savanna_wire::{Network, Services};
 
 use super::value::Value;
@@ -26,6 +27,8 @@ pub(crate) struct SeedConfig {
     pub(crate) burst: u64,
     pub(crate) slip: u64,
     pub(crate) dns_connections: u64,
+    pub(crate) share: String,
+    pub(crate) share_name: String,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -88,6 +91,8 @@ impl SeedConfig {
             burst: limits.burst.into(),
             slip: limits.slip.into(),
             dns_connections: limits.connections as u64,
+            share: String::new(),
+            share_name: String::new(),
             http: None,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -154,6 +159,7 @@ impl SeedConfig {
                 bail!("{} is there twice: each network has one [[zone]]", zone.network);
             }
             zone.check()?;
+            self.sharing(zone)?;
         }
         match (self.zones.iter().find(|zone| !zone.name.is_empty()), self.dns.is_empty()) {
             (Some(zone), true) => {
@@ -180,6 +186,18 @@ impl SeedConfig {
             text += &shown(&ZONE_KEYS, zone);
         }
         text
+    }
+
+    /// Returns where and how what is seen of a network is shared, if it is.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with it.
+    pub(crate) fn sharing(&self, zone: &ZoneConfig) -> anyhow::Result<Option<ShareConfig>> {
+        if self.share.is_empty() {
+            return Ok(None);
+        }
+        let config = ShareConfig::new(&self.share, &self.share_name, zone.network, zone.scope());
+        config.map(Some).context("share, share_name")
     }
 
     /// Returns how much is answered by DNS.
@@ -259,6 +277,11 @@ impl ZoneConfig {
         let zone = Zone::new(&self.name, &self.ns, &self.contact, ttl, keys)
             .and_then(|zone| zone.with_service_names(self.service_names.iter().copied()));
         zone.with_context(|| format!("{} cannot be a zone", self.name))
+    }
+
+    /// Returns which addresses are surveyed.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.private_addresses { Scope::Private } else { Scope::of(self.network) }
     }
 
     /// Returns how many peers may dial the seeder.

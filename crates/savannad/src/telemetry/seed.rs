@@ -11,6 +11,7 @@ use super::page::{Metric, Page};
 pub(crate) struct NetworkNumbers {
     pub(crate) network: Network,
     pub(crate) floor: ProtocolVersion,
+    pub(crate) named: usize,
     pub(crate) published: Published,
 }
 
@@ -18,7 +19,7 @@ impl NetworkNumbers {
     /// Writes those of all networks.
     pub(crate) fn write(networks: &[Self], page: &mut Page) {
         let gauges: [(&'static Metric, fn(&Self) -> u64); 7] = [
-            (&metrics::SEED_NAMED, |of| of.published.vetting.roll.nodes.len() as u64),
+            (&metrics::SEED_NAMED, |of| of.named as u64),
             (&metrics::SEED_GOOD, |of| of.published.vetting.good as u64),
             (&metrics::SEED_TRACKED, |of| of.published.tracked as u64),
             (&metrics::SEED_TRYING, |of| of.published.trying as u64),

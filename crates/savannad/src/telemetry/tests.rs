@@ -105,7 +105,8 @@ struct Everything;
 impl Source for Everything {
     fn write(&self, page: &mut Page) {
         NodeNumbers { tip: Some(1), free: Some(2), ..NodeNumbers::default() }.write(page);
-        let surveyed = |network| NetworkNumbers { network, floor: CURRENT_VERSION, published: Published::default() };
+        let surveyed =
+            |network| NetworkNumbers { network, floor: CURRENT_VERSION, named: 0, published: Published::default() };
         NetworkNumbers::write(&[Network::Mainnet, Network::Testnet, Network::Regtest].map(surveyed), page);
         let answered = Count { kind: "aaaa", outcome: "nodata", transport: "udp", count: 3 };
         DnsNumbers(Counts { answered: vec![answered], ..Counts::default() }).write(page);

@@ -9,10 +9,10 @@ use savanna_book::UnixTime;
 use savanna_net::{
     Clock, Connector, Handshake, LOOKUP_DEADLINE, NodeConfig, Spawner, Standing, Target, Traffic, resolve,
 };
-use savanna_peerset::crawler::{Scope, Surveyor, survey_config};
+use savanna_peerset::crawler::{Surveyor, survey_config};
 use savanna_seed::{
-    ChainProbe, Ledger, LedgerConfig, LedgerStore, LedgerStoreError, Published, Roll, SeedService, Snapshot, Survey,
-    SurveyConfig,
+    ChainProbe, Ledger, LedgerConfig, LedgerStore, LedgerStoreError, Published, Roll, SeedService, Share, Snapshot,
+    Survey, SurveyConfig, Union,
 };
 use savanna_wire::{Network, PeerAddr, ProtocolVersion, Services, sha256d};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -57,6 +57,7 @@ pub(super) struct Surveying {
     standing: watch::Sender<Standing>,
     copies: mpsc::Receiver<Copy>,
     introductions: mpsc::Receiver<Vec<PeerAddr>>,
+    share: Option<Share>,
 }
 
 /// Opens what is known of a network, and makes its survey and what answers peers.
@@ -94,7 +95,15 @@ pub(super) async fn open(
     let survey_config = SurveyConfig { settle_for, ..SurveyConfig::default() };
     let survey =
         Survey::new(survey_config, ledger, ChainProbe::of(network), surveyor, clock, derive(secret, b"survey"));
-    let (rolls, published) = (survey.rolls(), survey.published());
+    let (mut rolls, published) = (survey.rolls(), survey.published());
+    let share = config.sharing(zone)?.map(|sharing| {
+        let (share, sharing) = Share::new(sharing, clock, derive(secret, b"share"));
+        let all = watch::Sender::new(Arc::default());
+        rolls = all.subscribe();
+        spawner.spawn(sharing.run());
+        spawner.spawn(pass_on(share.unions(), all));
+        share
+    });
     let service = SeedService::new(network, rolls.clone(), clock, derive(secret, b"answers"));
     let handshake = Handshake::new(answering, service, clock, spawner.clone());
     let (copies, wanted) = mpsc::channel(4);
@@ -108,14 +117,14 @@ pub(super) async fn open(
         introductions,
         store: Arc::new(Mutex::new(opened.store)),
     };
-    let surveying = Surveying { survey, published, standing, copies: wanted, introductions: introduced };
+    let surveying = Surveying { survey, published, standing, copies: wanted, introductions: introduced, share };
     Ok((seeded, surveying, handshake))
 }
 
 /// Makes a ledger that goes on from what was kept, with the floor that the operator says.
 pub(super) fn ledger(zone: &ZoneConfig, kept: Option<Snapshot>, seed: [u8; 32], now: UnixTime) -> Ledger {
-    let scope = if zone.private_addresses { Scope::Private } else { Scope::of(zone.network) };
-    let config = LedgerConfig { scope, capacity: number(zone.capacity), ..LedgerConfig::new(zone.network) };
+    let config =
+        LedgerConfig { scope: zone.scope(), capacity: number(zone.capacity), ..LedgerConfig::new(zone.network) };
     let mut ledger = Ledger::of(config, seed);
     if let Some(kept) = kept {
         ledger.resume(kept, now);
@@ -133,7 +142,7 @@ const fn offered(zone: &ZoneConfig) -> Services {
 impl Surveying {
     /// Surveys without end.
     pub(super) async fn run(self) {
-        let Self { mut survey, published, standing, mut copies, mut introductions } = self;
+        let Self { mut survey, published, standing, mut copies, mut introductions, mut share } = self;
         let turn = |ledger: &mut Ledger, now: UnixTime| {
             while let Ok(addresses) = introductions.try_recv() {
                 ledger.introduce(addresses, now);
@@ -141,6 +150,9 @@ impl Surveying {
             if let Ok(copy) = copies.try_recv() {
                 // Who has given up waiting needs none.
                 let _ = copy.send(ledger.snapshot());
+            }
+            if let Some(share) = &mut share {
+                share.follow(ledger, now);
             }
             let height = published.borrow().vetting.height.and_then(|height| u32::try_from(height).ok()).unwrap_or(0);
             let floor = ledger.floor().version;
@@ -228,6 +240,20 @@ impl Seeded {
             }
         }
         (found, failures)
+    }
+}
+
+/// Passes on whom all machines together name.
+async fn pass_on(mut unions: watch::Receiver<Arc<Union>>, rolls: watch::Sender<Arc<Roll>>) {
+    while unions.changed().await.is_ok() {
+        let roll = unions.borrow_and_update().roll.clone();
+        rolls.send_if_modified(|before| {
+            let is_new = **before != roll;
+            if is_new {
+                *before = Arc::new(roll);
+            }
+            is_new
+        });
     }
 }
 

@@ -30,6 +30,7 @@ impl Source for SeedNumbers {
 fn of(seeded: &Seeded) -> NetworkNumbers {
     NetworkNumbers {
         network: seeded.network(),
+        named: seeded.rolls.borrow().nodes.len(),
         floor: seeded.standing.borrow().floor,
         published: (**seeded.published.borrow()).clone(),
     }

@@ -111,7 +111,7 @@ impl View {
             zone: (!seeded.config.name.is_empty()).then(|| seeded.config.name.clone()),
             ready: reason.is_none(),
             reason,
-            named: published.vetting.roll.nodes.len(),
+            named: seeded.rolls.borrow().nodes.len(),
             good: published.vetting.good,
             tracked: published.tracked,
             trying: published.trying,
@@ -127,14 +127,14 @@ impl View {
     fn unready(&self, seeded: &Seeded) -> Option<String> {
         let (network, name) = (seeded.network(), &seeded.config.name);
         let published = Arc::clone(&seeded.published.borrow());
-        let vetting = &published.vetting;
+        let (vetting, nobody) = (&published.vetting, seeded.rolls.borrow().nodes.is_empty());
         let why = if published.at.0 == 0 {
             "the survey has just begun".to_owned()
         } else if unix_now().saturating_sub(published.at.0.into()) > STALE_AFTER {
             "the survey has come to a standstill".to_owned()
-        } else if vetting.is_stale {
+        } else if nobody && vetting.is_stale {
             format!("nobody answers, of {} nodes that are known", published.tracked)
-        } else if vetting.roll.nodes.is_empty() {
+        } else if nobody {
             format!(
                 "nobody is to be named, of {} nodes that are known{}",
                 published.tracked,

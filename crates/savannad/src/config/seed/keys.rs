@@ -48,7 +48,7 @@ fn set<T>(field: &mut T, value: Option<T>) -> bool {
     value.map(|value| *field = value).is_some()
 }
 
-pub(super) const KEYS: [Key<SeedConfig>; 10] = [
+pub(super) const KEYS: [Key<SeedConfig>; 12] = [
     key!(
         dir,
         "the path of a directory",
@@ -74,6 +74,17 @@ pub(super) const KEYS: [Key<SeedConfig>; 10] = [
         "Of the questions beyond that, every so-many-th is told to come again by TCP, where nobody lies about who he is; 0 is none."
     ),
     key!(dns_connections in 1..=100_000, "a number from 1 to 100000", "How many connections by TCP are open at a time."),
+    key!(
+        share,
+        "the address of a PostgreSQL database, or nothing",
+        "A PostgreSQL database by which several seeders share what they see, as PostgreSQL's own programs take its address: a node
+         is named when most of those that tried it find it good. Nothing is no sharing."
+    ),
+    key!(
+        share_name,
+        "a name of letters, digits, dots and hyphens, 64 bytes at most",
+        "What this machine is called there; no other is called so."
+    ),
     key!(
         http,
         "IP:PORT, or a port, or nothing",

@@ -102,6 +102,8 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         ("dns = [\"192.0.2.1\"]".to_owned(), "no name to answer"),
         ("[[zone]]\nlisten = []".to_owned(), "nobody could ask this seeder"),
+        ("share = \"user=nobody\"\nshare_name = \"a\"".to_owned(), "share, share_name: "),
+        ("share = \"host=10.0.0.1\"".to_owned(), "share, share_name: "),
         (zone.to_owned(), "whom is one to write to"),
         (zone.to_owned() + "contact = \"a@b.c\"", "a name server at least"),
         (zone.to_owned() + "ns = [\"ns.example.net\"]\ncontact = \"nobody\"", "is no contact"),
