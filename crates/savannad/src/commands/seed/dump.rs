@@ -105,6 +105,12 @@ async fn ask(address: SocketAddr, format: DumpFormat, network: Option<Network>) 
     };
     let answer = timeout(DEADLINE, answering).await.context("it does not answer in time")??;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| anyhow!("its answer is cut short"))?;
+    let length = head.lines().filter_map(|line| line.split_once(": "));
+    let length =
+        length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).find_map(|(_, len)| len.parse().ok());
+    if length.is_some_and(|length: usize| length != body.len()) {
+        bail!("its answer is cut short");
+    }
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
         _ => bail!("it says: {}", body.trim()),

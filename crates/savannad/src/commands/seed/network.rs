@@ -209,6 +209,24 @@ impl Seeded {
         }
     }
 
+    /// Says when nodes begin to be named, and when none is any more.
+    pub(super) async fn watch(mut self) {
+        let network = self.network();
+        let mut names_any = false;
+        while self.rolls.changed().await.is_ok() {
+            let nodes = self.rolls.borrow_and_update().nodes.len();
+            if names_any != (nodes > 0) {
+                names_any = nodes > 0;
+                match names_any {
+                    true => tracing::info!(%network, nodes, "newcomers are told of nodes"),
+                    false => {
+                        tracing::warn!(%network, "newcomers are told of nobody: no good node is known to be there")
+                    }
+                }
+            }
+        }
+    }
+
     /// Asks those who name nodes, without end: the operator's and the network's other seeds.
     pub(super) async fn introduce(self) {
         let mut failures = Vec::new();

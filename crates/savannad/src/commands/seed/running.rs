@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use savanna_net::{Handshake, Listener, NodeConfig, Tasks};
@@ -86,6 +87,7 @@ impl Running {
         tracing::info!(%network, floor, "the survey begins");
         self.spawn("surveying", surveying.run().boxed());
         self.spawn("asking for nodes to begin with", seeded.clone().introduce().boxed());
+        self.spawn("watching whom it names", seeded.clone().watch().boxed());
         self.spawn("keeping what is known", seeded.clone().keep_on().boxed());
         for listener in listeners {
             if let Some(address) = door::address(&listener) {
@@ -154,6 +156,9 @@ fn dns_of(config: &SeedConfig) -> anyhow::Result<(Option<Zones>, Option<Dns>)> {
     let zones = Zones::new(zones, derive(secret, b"draws"), dns::unix_now())?;
     let limited = derive(secret, b"limits").iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
     let bound = Dns::bind(&config.dns, zones.clone(), config.limits(), limited);
-    let bound = bound.map_err(|error| of_socket(config.dns[0], &error, "--dns"))?;
+    let bound = bound.map_err(|error| match config.dns[..] {
+        [address] => of_socket(address, &error, "--dns"),
+        _ => anyhow!("one of {:?} cannot be had for DNS: {error}; choose others with --dns", config.dns),
+    })?;
     Ok((Some(zones), Some(bound)))
 }
