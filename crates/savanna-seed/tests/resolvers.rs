@@ -1,4 +1,5 @@
-//! A fresh zebrad that knows nothing but our name finds the network: through a validating resolver of its own.
+//! A fresh zebrad that knows nothing but our name finds the network, through a validating resolver; and so does one that knows
+//! nothing but our address, by asking there for peers.
 //!
 //! It runs where `unbound` and `unshare` are, as root and with `SAVANNA_ZEBRAD` naming a zebrad; elsewhere it says loudly that
 //! it did not.
@@ -21,13 +22,15 @@ use std::time::Duration;
 use dns_support::{MAIN, Service, addresses, ask, keys, lenient, zone};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
-use loopback_network::{HEIGHT, NETWORK, Peers, first};
-use savanna_net::{Clock, Connector, Tasks};
+use loopback_network::{HEIGHT, Kind, NETWORK, Peers, first};
+use savanna_net::{Clock, Connector, Direction, Handshake, HandshakeRequest, NodeConfig, Route, Tasks};
 use savanna_peerset::crawler::{Scope, Surveyor, survey_config};
-use savanna_seed::{Ledger, LedgerConfig, Published, Survey, SurveyConfig};
-use tokio::net::UdpSocket;
+use savanna_seed::{Ledger, LedgerConfig, Published, Roll, SeedService, Survey, SurveyConfig};
+use savanna_wire::Services;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tower::Service as _;
 
 const SEED: u64 = 20_261_122;
 /// Where the resolver listens: `resolv.conf` has no place for a port.
@@ -43,9 +46,10 @@ impl Drop for Running {
     }
 }
 
-/// A thousand peers, a survey of them, its names by DNS, a resolver that validates them, and a zebrad that asks that.
+/// A thousand peers, a survey of them, its names by DNS, a resolver that validates them, and a zebrad that asks that; then the
+/// peer side of a seeder, and a zebrad that asks it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fresh_zebrad_finds_the_network_by_our_name() {
+async fn f13_a_fresh_zebrad_finds_the_network_by_our_name_and_by_our_address() {
     let dir = tempfile::tempdir().unwrap();
     let Some(zebrad) = std::env::var_os("SAVANNA_ZEBRAD").filter(|_| can_run(dir.path())) else {
         eprintln!("\n*** SKIPPED: this takes root, unbound, unshare and SAVANNA_ZEBRAD ***\n");
@@ -64,18 +68,27 @@ async fn a_fresh_zebrad_finds_the_network_by_our_name() {
     let mut survey = Survey::new(config, ledger, peers.probe(), surveyor, clock, [8; 32]);
     survey.ledger_mut().introduce([first()], clock.now().unix.into());
     let published = survey.published();
-    let known = survey.published();
+    let (known, rolls) = (survey.published(), survey.rolls());
     let story = async {
         wait_for("300 nodes are named", || known.borrow().vetting.roll.nodes.len() >= 300).await;
         let _unbound = resolver(dir.path(), service.at.port(), &ds);
         let named = named_by_resolver().await;
         assert_eq!(named.len(), 25);
-        let _zebrad = Running(start(&zebrad, dir.path()));
+        let running = Running(start(&zebrad, dir.path(), &format!("{MAIN}:8233")));
         let by_name = || peers.visited_by_zebra().intersection(&named).count();
         let by_others = || peers.visited_by_zebra().difference(&named).count();
         wait_for("zebrad has met those whom we name", || by_name() >= 20).await;
         wait_for("it has met others of whom these told it", || by_others() >= 10).await;
         println!("zebrad met {} of the 25 that were named, and {} others", by_name(), by_others());
+        drop(running);
+        sleep(Duration::from_millis(500)).await;
+        peers.forget_visits();
+        let seeder = seeder(rolls, clock, &tasks).await;
+        let _running = Running(start(&zebrad, dir.path(), &seeder.to_string()));
+        wait_for("zebrad has met those of whom our peer told it", || peers.visited_by_zebra().len() >= 20).await;
+        let good = |ip: &&IpAddr| matches!(peers.kind(**ip), Kind::Good | Kind::Flapping { .. });
+        let met = peers.visited_by_zebra();
+        println!("zebrad met {} by our peer, {} of them such as we name", met.len(), met.iter().filter(good).count());
     };
     tokio::select! {
         () = survey.run(|_, _| ()) => unreachable!("it goes on without end"),
@@ -101,14 +114,39 @@ fn apart(dir: &Path, script: &str) -> Command {
     command
 }
 
-fn start(zebrad: &std::ffi::OsStr, dir: &Path) -> Child {
+/// Answers peers as a seeder does.
+async fn seeder(rolls: watch::Receiver<Arc<Roll>>, clock: Clock, tasks: &Tasks) -> SocketAddr {
+    let listener = TcpListener::bind("127.53.0.4:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let service = SeedService::new(NETWORK, rolls, clock, [9; 32]);
+    let mut config = NodeConfig::new(NETWORK);
+    // A Zebra that is far behind hangs up on others.
+    config.session.services = Services::NODE_NETWORK;
+    config.session.required_services = Services::NONE;
+    let mut handshake = Handshake::new(config, service, clock, tasks.spawner());
+    tasks.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (direction, route) = (Direction::Inbound, Route::Direct);
+            let shaking = handshake.call(HandshakeRequest { stream, direction, peer: None, route, slot: None });
+            tokio::spawn(async move {
+                if let Ok(client) = shaking.await {
+                    client.closed().await;
+                }
+            });
+        }
+    });
+    at
+}
+
+/// Starts a zebrad that knows one peer.
+fn start(zebrad: &std::ffi::OsStr, dir: &Path, peer: &str) -> Child {
     let config = format!(
         r#"
 [network]
 network = "Mainnet"
 listen_addr = "127.53.0.3:0"
 cache_dir = false
-initial_mainnet_peers = ["{MAIN}:8233"]
+initial_mainnet_peers = ["{peer}"]
 [state]
 ephemeral = true
 [tracing]
