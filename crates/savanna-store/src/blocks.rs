@@ -195,6 +195,23 @@ impl BlockStore {
         self.cut(Cut { height: fork, noted: Some((time, new_tip)) })
     }
 
+    /// Puts `run` in the place of every block above `fork`, or of all of them without one, notes that in the journal as
+    /// [`Self::reorganise`] does, and returns the new tip.
+    ///
+    /// A crash leaves either branch whole, and readers see either, where no more than 1,000 blocks leave, or 10 in an archive with an
+    /// index of transactions. A deeper branch is cut down to so many before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotNext`] if the run does not stand on `fork`; otherwise the disk's or the engine's.
+    pub fn replace(&self, fork: Option<u32>, run: &[Block], time: u64) -> Result<Option<Tip>, StoreError> {
+        let first = fork.map_or(0, |fork| fork.saturating_add(1));
+        let height = u32::try_from(run.len()).unwrap_or(u32::MAX).saturating_add(first).saturating_sub(1);
+        let new_tip = run.last().map(|block| Tip { height, hash: block.hash() });
+        let cut = Cut { height: fork, noted: Some((time, new_tip)) };
+        self.write(|engine, writer| writer.replace(engine, &self.status, self.network, cut, run))?;
+        Ok(self.tip())
+    }
+
     /// Makes all that was written durable: it survives the end of the process and of the machine's power.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
 //! The one who writes: what is appended, cut off and made durable, and what is found after a crash.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::OwnedWriteBatch;
-use savanna_wire::{Block, Network};
+use savanna_wire::{Block, BlockHash, Network};
 
 use crate::bodies::{Bodies, Place};
 use crate::engine::{BODIES, Engine};
@@ -63,6 +65,25 @@ pub(crate) struct Cut {
     pub(crate) noted: Option<(u64, Option<Tip>)>,
 }
 
+/// What is written anew in the very write that removes what was there: of two orders about one key, which comes last is not said.
+#[derive(Debug, Default)]
+struct Stays {
+    /// The last height that the new run has.
+    height: Option<u32>,
+    hashes: BTreeSet<BlockHash>,
+    ids: BTreeSet<[u8; 32]>,
+}
+
+impl Stays {
+    fn of(cut: Cut, run: &[Block], indexed: Option<u32>) -> Self {
+        let first = cut.height.map_or(0, |height| height + 1);
+        let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+        let is_indexed = indexed == Some(first);
+        let ids = run.iter().filter(|_| is_indexed).flat_map(ids_of).map(|id| id.0).collect();
+        Self { height: first.saturating_add(count).checked_sub(1), hashes: run.iter().map(Block::hash).collect(), ids }
+    }
+}
+
 impl Writer {
     /// Opens the file of blocks in `dir`, and makes it if nothing is there.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
@@ -78,24 +99,11 @@ impl Writer {
         run: &[Block],
     ) -> Result<Option<Tip>, StoreError> {
         let mut now = read(status);
-        let mut start = self.bodies.end();
-        let mut batch = engine.batch();
-        for block in run {
-            let height = next_height(network, now.tip, block)?;
-            let row = Row { entry: IndexEntry::of(height, block), place: Place::of(start, block) };
-            batch.insert(&engine.index, height.to_be_bytes(), row.encode());
-            batch.insert(&engine.heights, block.hash().0, height.to_be_bytes());
-            if now.indexed == Some(height) {
-                index_block(engine, &mut batch, height, block);
-                now.indexed = height.checked_add(1);
-            }
-            (now.tip, start) = (Some(Tip { height, hash: block.hash() }), row.end());
-        }
         if run.is_empty() {
             return Ok(now.tip);
         }
-        now.grown = unix_seconds();
-        mark_number(engine, &mut batch, GROWN, now.grown);
+        let mut batch = engine.batch();
+        self.add_run(engine, &mut batch, &mut now, network, run)?;
         mark_height(engine, &mut batch, INDEXED, now.indexed);
         // The index never names what is not there.
         self.bodies.append(run)?;
@@ -104,39 +112,115 @@ impl Writer {
         Ok(now.tip)
     }
 
+    /// Adds to a write what the index holds of a run.
+    fn add_run(
+        &self,
+        engine: &Engine,
+        batch: &mut OwnedWriteBatch,
+        now: &mut Status,
+        network: Network,
+        run: &[Block],
+    ) -> Result<(), StoreError> {
+        let mut start = self.bodies.end();
+        for block in run {
+            let height = next_height(network, now.tip, block)?;
+            let row = Row { entry: IndexEntry::of(height, block), place: Place::of(start, block) };
+            batch.insert(&engine.index, height.to_be_bytes(), row.encode());
+            batch.insert(&engine.heights, block.hash().0, height.to_be_bytes());
+            if now.indexed == Some(height) {
+                index_block(engine, batch, height, block);
+                now.indexed = height.checked_add(1);
+            }
+            (now.tip, start) = (Some(Tip { height, hash: block.hash() }), row.end());
+        }
+        now.grown = unix_seconds();
+        mark_number(engine, batch, GROWN, now.grown);
+        Ok(())
+    }
+
+    /// Puts a run in the place of all that a cut removes. The last step of the cut and the run are one write, so that whoever looks,
+    /// and whatever is left by a crash, sees either.
+    pub(crate) fn replace(
+        &mut self,
+        engine: &Engine,
+        status: &Mutex<Status>,
+        network: Network,
+        cut: Cut,
+        run: &[Block],
+    ) -> Result<(), StoreError> {
+        let before = read(status);
+        loop {
+            let mut now = read(status);
+            let mut batch = engine.batch();
+            let gone = self.remove_step(engine, &mut batch, before.tip, &mut now, cut)?;
+            let is_last = now.tip.map(|tip| tip.height) <= cut.height;
+            let stays = if is_last { Stays::of(cut, run, now.indexed) } else { Stays::default() };
+            for height in gone {
+                remove_block(engine, &mut batch, height, read(status).indexed, &stays)?;
+            }
+            if is_last {
+                self.add_run(engine, &mut batch, &mut now, network, run)?;
+                self.bodies.append(run)?;
+            }
+            mark_height(engine, &mut batch, INDEXED, now.indexed);
+            batch.commit()?;
+            write(status, now);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
     pub(crate) fn truncate(&mut self, engine: &Engine, status: &Mutex<Status>, cut: Cut) -> Result<(), StoreError> {
         let before = read(status);
-        let (mut now, number) = (before, self.next_reorganisation);
-        while let Some(tip) = now.tip {
-            let floor = match cut.height {
-                Some(height) if height >= tip.height => break,
-                Some(height) => height + 1,
-                None => 0,
-            };
-            let step = if now.indexed.is_some() { TRUNCATE_STEP_INDEXED } else { TRUNCATE_STEP };
-            let first = floor.max(tip.height.saturating_sub(step - 1));
+        while read(status).tip.is_some_and(|tip| Some(tip.height) > cut.height) {
+            let mut now = read(status);
             let mut batch = engine.batch();
-            for height in first..=tip.height {
-                remove_block(engine, &mut batch, height, now.indexed)?;
+            for height in self.remove_step(engine, &mut batch, before.tip, &mut now, cut)? {
+                remove_block(engine, &mut batch, height, read(status).indexed, &Stays::default())?;
             }
-            let rest = first.checked_sub(1).map(|last| engine.row_of(last)).transpose()?;
-            now.tip = rest.map(|row| Tip { height: row.entry.height, hash: row.entry.hash });
-            // What takes the place of durable blocks is not durable.
-            now.durable = now.durable.min(now.tip.map(|tip| tip.height));
-            now.indexed = now.indexed.map(|indexed| indexed.min(first));
-            mark_durable(engine, &mut batch, now.durable);
             mark_height(engine, &mut batch, INDEXED, now.indexed);
-            // Each step says what has left so far, so that the journal is right whenever the process ends.
-            if let (Some((time, new_tip)), Some(old_tip)) = (cut.noted, before.tip) {
-                let left = old_tip.height + 1 - first;
-                let fork = now.tip.map(|tip| tip.height);
-                note(engine, &mut batch, number, &Reorganisation { time, fork, old_tip, new_tip, left });
-                self.next_reorganisation = number + 1;
-            }
             batch.commit()?;
             write(status, now);
         }
         Ok(())
+    }
+
+    /// Adds to a write what the next step of a cut changes but for the blocks themselves, whose heights it returns.
+    fn remove_step(
+        &mut self,
+        engine: &Engine,
+        batch: &mut OwnedWriteBatch,
+        old: Option<Tip>,
+        now: &mut Status,
+        cut: Cut,
+    ) -> Result<Range<u32>, StoreError> {
+        let Some(tip) = now.tip.filter(|tip| Some(tip.height) > cut.height) else { return Ok(0..0) };
+        let floor = cut.height.map_or(0, |height| height + 1);
+        let step = if now.indexed.is_some() { TRUNCATE_STEP_INDEXED } else { TRUNCATE_STEP };
+        let first = floor.max(tip.height.saturating_sub(step - 1));
+        let rest = first.checked_sub(1).map(|last| engine.row_of(last)).transpose()?;
+        now.tip = rest.map(|row| Tip { height: row.entry.height, hash: row.entry.hash });
+        // What takes the place of durable blocks is not durable.
+        now.durable = now.durable.min(now.tip.map(|tip| tip.height));
+        now.indexed = now.indexed.map(|indexed| indexed.min(first));
+        mark_durable(engine, batch, now.durable);
+        // Each step says what has left so far, so that the journal is right whenever the process ends.
+        if let (Some((time, new_tip)), Some(old_tip)) = (cut.noted, old) {
+            let left = old_tip.height + 1 - first;
+            let fork = now.tip.map(|tip| tip.height);
+            let number = self.number_of(old_tip, tip);
+            note(engine, batch, number, &Reorganisation { time, fork, old_tip, new_tip, left });
+        }
+        Ok(first..tip.height + 1)
+    }
+
+    /// Returns the number of the reorganisation under way, which its first step takes.
+    fn number_of(&mut self, old: Tip, tip: Tip) -> u64 {
+        if old == tip {
+            self.next_reorganisation += 1;
+        }
+        self.next_reorganisation.saturating_sub(1)
     }
 
     pub(crate) fn flush(&mut self, engine: &Engine, status: &Mutex<Status>) -> Result<(), StoreError> {
@@ -285,12 +369,17 @@ fn remove_block(
     batch: &mut OwnedWriteBatch,
     height: u32,
     indexed: Option<u32>,
+    stays: &Stays,
 ) -> Result<(), StoreError> {
     let row = engine.row_of(height)?;
-    batch.remove(&engine.index, height.to_be_bytes());
-    batch.remove(&engine.heights, row.entry.hash.0);
+    if Some(height) > stays.height {
+        batch.remove(&engine.index, height.to_be_bytes());
+    }
+    if !stays.hashes.contains(&row.entry.hash) {
+        batch.remove(&engine.heights, row.entry.hash.0);
+    }
     if let Some(transactions) = engine.transactions.as_ref().filter(|_| indexed > Some(height)) {
-        for id in engine.block_of(&row).iter().flat_map(ids_of) {
+        for id in engine.block_of(&row).iter().flat_map(ids_of).filter(|id| !stays.ids.contains(&id.0)) {
             batch.remove(transactions, id.0);
         }
     }

@@ -233,3 +233,31 @@ fn serving_reads_a_gigabyte_and_a_half_a_second_on_one_core() {
         println!("{name}: {:.2} GB/s", bytes as f64 / 1e9 / began.elapsed().as_secs_f64());
     }
 }
+
+#[test]
+fn a_run_takes_the_place_of_another_that_it_shares_blocks_with() {
+    for transaction_index in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { transaction_index };
+        let store = BlockStore::open_with(dir.path(), Network::Regtest, options).unwrap();
+        let old = chain(30, 50);
+        store.append(&old).unwrap();
+        let new = [&old[25..=27], &extend(&old[27], 27, 9, 50, 7)[..]].concat();
+        assert_eq!(store.replace(Some(24), &new, 5).unwrap().map(|tip| tip.height), Some(36));
+        for (height, block) in (0..).zip(old[..25].iter().chain(&new)) {
+            assert_eq!(store.block(height).unwrap().as_ref(), Some(block));
+            assert_eq!(store.height(block.hash()).unwrap(), Some(height));
+            if transaction_index {
+                let id = savanna_chain::transactions(block).unwrap().next().unwrap().unwrap().txid();
+                assert_eq!(store.transaction(id).unwrap().map(|place| place.height), Some(height));
+            }
+        }
+        assert!(old[28..].iter().all(|block| store.height(block.hash()).unwrap().is_none()));
+        let noted = store.reorganisations(9).unwrap();
+        assert_eq!(noted.len(), 1);
+        assert_eq!((noted[0].fork, noted[0].left, noted[0].new_tip), (Some(24), 6, store.tip()));
+        // What does not stand on the fork changes nothing.
+        assert!(store.replace(Some(30), &new, 6).is_err());
+        assert!(!store.has_failed());
+    }
+}

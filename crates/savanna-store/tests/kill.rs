@@ -147,3 +147,52 @@ fn adversary_27_no_moment_to_be_killed_at_loses_what_was_durable_or_leaves_anyth
     }
     assert!(highest > 30 && floor.is_some(), "the children wrote {highest} blocks at most");
 }
+
+/// Puts one branch of nine blocks in the place of another, for ever.
+fn replace_until_killed(dir: &Path, seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let store = BlockStore::open_with(dir, Network::Regtest, OPTIONS).unwrap();
+    let fork = store.serve(10).unwrap().unwrap();
+    println!("begun");
+    loop {
+        let salt = u8::try_from(below(&mut rng, 256)).unwrap();
+        store.replace(Some(10), &extend(&fork, 10, 9, 30_000, salt), 1).unwrap();
+    }
+}
+
+#[test]
+fn adversary_27_a_kill_within_a_reorganisation_leaves_either_branch_whole() {
+    const SELF: &str = "adversary_27_a_kill_within_a_reorganisation_leaves_either_branch_whole";
+    if let Some(dir) = std::env::var_os(CHILD_DIR) {
+        let seed = std::env::var(CHILD_SEED).unwrap().parse().unwrap();
+        return replace_until_killed(Path::new(&dir), seed);
+    }
+    let seed = 41;
+    println!("seed {seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let store = BlockStore::open_with(dir.path(), Network::Regtest, OPTIONS).unwrap();
+    let genesis = genesis();
+    let rest = extend(&genesis, 0, 19, 3_000, 0);
+    store.append(&[&[genesis], &rest[..]].concat()).unwrap();
+    drop(store);
+    for _ in 0..KILLS / 2 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([SELF, "--exact", "--nocapture"])
+            .env(CHILD_DIR, dir.path())
+            .env(CHILD_SEED, rng.next_u64().to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.into_iter().any(|line| line.ends_with("begun")));
+        let (began, wait) = (Instant::now(), Duration::from_micros(u64::from(below(&mut rng, 30_000))));
+        while began.elapsed() < wait {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(verify(dir.path(), None), 19);
+    }
+    assert!(BlockStore::open(dir.path(), Network::Regtest).unwrap().reorganisations(1).unwrap().len() == 1);
+}

@@ -34,14 +34,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the archive cannot be written.
     fn truncate(&self, height: u32) -> Result<(), StoreError>;
 
-    /// Removes every block above `fork`, because the branch that ends in `new` takes over, at `time` in Unix seconds. An archive
-    /// with a journal notes that there.
+    /// Puts `run` in the place of every block above `fork`, because the branch that ends in `new` takes over, at `time` in Unix
+    /// seconds. An archive with a journal notes that there, and one that can does both in one step.
     ///
     /// # Errors
     /// [`StoreError`] if the archive cannot be written.
-    fn reorganise(&self, fork: u32, new: Tip, time: u64) -> Result<(), StoreError> {
+    fn reorganise(&self, fork: u32, new: Tip, time: u64, run: &[Block]) -> Result<(), StoreError> {
         let _ = (new, time);
-        self.truncate(fork)
+        self.truncate(fork)?;
+        self.append(run)
     }
 
     /// Makes all that was written durable.
@@ -73,8 +74,11 @@ impl Store for BlockStore {
         Self::truncate(self, Some(height)).map(drop)
     }
 
-    fn reorganise(&self, fork: u32, new: Tip, time: u64) -> Result<(), StoreError> {
-        Self::reorganise(self, Some(fork), Some(new), time).map(drop)
+    fn reorganise(&self, fork: u32, new: Tip, time: u64, run: &[Block]) -> Result<(), StoreError> {
+        if run.is_empty() {
+            return Self::reorganise(self, Some(fork), Some(new), time).map(drop);
+        }
+        Self::replace(self, Some(fork), run, time).map(drop)
     }
 
     fn flush(&self) -> Result<(), StoreError> {

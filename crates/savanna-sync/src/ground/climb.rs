@@ -12,13 +12,15 @@ use savanna_net::PeerId;
 use savanna_peer::MAX_BLOCK_HASHES;
 use savanna_wire::{BlockHash, MAX_LOCATOR};
 
-use super::DOUBTED_AFTER;
 use crate::Listed;
 use crate::download::Sight;
 use crate::headers::Whom;
 
 /// How many heights ahead of the download hashes are asked for.
 const AHEAD: u32 = 1_500;
+
+/// How long the network may lack a block that a list names before the climb ends: the way by headers costs less than more waiting.
+const LACKED_FOR: Duration = Duration::from_millis(700);
 
 /// A question for the hashes that follow a locator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +166,7 @@ impl Climb {
 
     /// Takes the news that the network has told for `long` that it lacks the block at a height.
     pub fn handle_lack(&mut self, height: u32, long: Duration) -> Option<Fall> {
-        (long >= DOUBTED_AFTER && height > self.foot.0 && height <= self.top()).then(|| self.fall(height))
+        (long >= LACKED_FOR && height > self.foot.0 && height <= self.top()).then(|| self.fall(height))
     }
 
     /// Goes back to below a height whose block cannot be kept.

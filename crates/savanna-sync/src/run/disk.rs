@@ -168,9 +168,8 @@ pub(super) struct Written {
 
 pub(super) fn write<T: Store>(store: &T, job: Job) -> Result<Written, StoreError> {
     if let Some(cut) = job.cut {
-        store.reorganise(cut.fork, cut.new, cut.time)?;
-    }
-    if !job.run.is_empty() {
+        store.reorganise(cut.fork, cut.new, cut.time, &job.run)?;
+    } else if !job.run.is_empty() {
         store.append(&job.run)?;
     }
     if job.flush {
