@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
+use savanna_chain::Checkpoints;
 use savanna_net::{
     Client, Clock, Connector, Handshake, HandshakeRequest, Listener, Nil, NodeConfig, PeerId, SlotLimits, Slots, Tasks,
 };
@@ -125,7 +126,10 @@ async fn fetch(nodes: &mut [Started], tasks: &Tasks, telemetry: &Telemetry) -> a
     boast(nodes, &mut events).await?;
     let mut fates = Fates::new();
     let store = Arc::new(MemoryStore::new(Network::Mainnet));
-    let summary = savanna_sync::sync(set, store, Options::default(), |event| note(&event, &names, &mut fates)).await?;
+    // The network's checkpoints are far above what these nodes have.
+    let checkpoints = Some(Checkpoints::new([(0, Network::Mainnet.genesis_hash())])?);
+    let options = Options { checkpoints, ..Options::default() };
+    let summary = savanna_sync::sync(set, store, options, |event| note(&event, &names, &mut fates)).await?;
     Ok((summary, fates))
 }
 
