@@ -84,7 +84,7 @@ fn silent_peer(user_agent: &'static [u8]) -> (SocketAddr, std::sync::mpsc::Recei
                     let bytes: Vec<u8> = words.iter().flat_map(|word| encode(word, magic).concat()).collect();
                     stream.write_all(&bytes).unwrap();
                     asked.send(bytes.len()).unwrap();
-                } else if let Message::GetHeaders(_) = message {
+                } else if matches!(message, Message::GetHeaders(_) | Message::GetBlocks(_)) {
                     asked.send(received).unwrap();
                 }
             }
