@@ -3,138 +3,17 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use savanna_sim::regtest;
 use savanna_store::BlockStore;
-use savanna_wire::{Block, Network};
+use savanna_wire::Network;
 use serde_json::{Value, json};
 
-use common::{Zebrad, free_port, run, savanna, stderr};
-
-/// How long anything here may take: the machine may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How long an orderly end may take.
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// A node that runs, killed when dropped.
-struct Node {
-    process: Child,
-    http: String,
-    told: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Node {
-    /// Starts a node on regtest with a directory, and what else is given.
-    fn start(dir: &Path, more: &[&str]) -> Self {
-        let http = format!("127.0.0.1:{}", free_port());
-        let arguments = ["start", "--network", "regtest", "--http", &http, "--dir", dir.to_str().unwrap()];
-        let mut process = savanna(&[&arguments, more].concat());
-        let mut process = clean(&mut process).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let told = Arc::<Mutex<String>>::default();
-        let (heard, lines) = (Arc::clone(&told), BufReader::new(process.stderr.take().unwrap()));
-        let reader = std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                let mut told = heard.lock().unwrap();
-                told.push_str(&line);
-                told.push('\n');
-            }
-        });
-        Self { process, http, told, reader: Some(reader) }
-    }
-
-    /// Asks for a page, and returns the status and the body.
-    fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(&self.http).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\n").as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-    }
-
-    fn status(&self) -> Value {
-        self.get("/status").map_or(Value::Null, |(_, body)| serde_json::from_str(&body).unwrap())
-    }
-
-    /// Waits until the node's state is as wanted.
-    fn wait_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let began = Instant::now();
-        while !is_so(self) {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                panic!("it ended with {status} before {what}:\n{}", self.told());
-            }
-            assert!(began.elapsed() < PATIENCE, "not {what}: {}\n{}", self.status(), self.told());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn wait_for_height(&mut self, height: usize) {
-        self.wait_until(&format!("at height {height}"), |node| node.status()["tip_height"] == json!(height));
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.process);
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// Waits for the end, and returns how it was and how long it took.
-    fn wait(&mut self) -> (ExitStatus, Duration) {
-        let began = Instant::now();
-        let status = self.process.wait().unwrap();
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
-        (status, began.elapsed())
-    }
-
-    fn end(&mut self, signal: Signal) {
-        self.signal(signal);
-        let (status, took) = self.wait();
-        assert!(status.success(), "{status}:\n{}", self.told());
-        assert!(took < DRAIN, "the end took {took:?}");
-    }
-
-    fn told(&self) -> String {
-        self.told.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-/// Keeps the settings of whoever runs the tests out.
-fn clean(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SAVANNA_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Keeps a chain in a directory, as an earlier run would have.
-fn keep(dir: &Path, blocks: &[Block]) {
-    let store = BlockStore::open(dir, Network::Regtest).unwrap();
-    store.append(blocks).unwrap();
-    store.flush().unwrap();
-}
-
-fn address() -> String {
-    format!("127.0.0.1:{}", free_port())
-}
+use common::node::{DRAIN, Node, address, clean, keep};
+use common::{Zebrad, run, savanna, stderr};
 
 #[test]
 fn a_newcomer_fetches_the_chain_of_another_node_and_both_end_in_good_order() {
@@ -158,7 +37,9 @@ fn a_newcomer_fetches_the_chain_of_another_node_and_both_end_in_good_order() {
     assert_eq!(seen["sync"]["blocks"], json!(301));
     newcomer.wait_until("serving", |node| node.status()["serving"] == json!(true));
     let (_, page) = newcomer.get("/metrics").unwrap();
-    for line in ["savanna_tip_height 300", "savanna_synced 1", "savanna_trouble{kind=\"no_peers\"} 0"] {
+    assert_eq!(seen["transactions"], json!({"announced": 0, "by_several": 0}));
+    let downloaded = "savanna_download_blocks_total{event=\"arrived\"} 301";
+    for line in [downloaded, "savanna_tip_height 300", "savanna_synced 1", "savanna_trouble{kind=\"no_peers\"} 0"] {
         assert!(page.lines().any(|known| known == line), "no {line} in\n{page}");
     }
     let (_, page) = elder.get("/metrics").unwrap();
@@ -200,6 +81,32 @@ fn a_node_without_a_peer_says_why_and_is_not_ready_and_ends_all_the_same() {
     assert_eq!(node.get("/health").unwrap().0, 200);
     assert!(node.get("/metrics").unwrap().1.contains("savanna_trouble{kind=\"no_peers\"} 1"));
     node.end(Signal::TERM);
+}
+
+#[test]
+fn a_node_whose_peers_have_no_address_yet_says_so_and_waits_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path(), &["--peer", "nobody.invalid:1"]);
+    node.wait_until("looking again", |node| node.told().matches("the names are looked up again in").count() > 1);
+    assert!(node.told().contains("nobody.invalid"), "{}", node.told());
+    node.end(Signal::TERM);
+}
+
+#[test]
+fn transactions_of_a_chain_that_was_kept_without_an_index_are_noted_beside_everything_else() {
+    let chain = regtest::chain(300, 200);
+    let kept = tempfile::tempdir().unwrap();
+    keep(kept.path(), &chain);
+    let listen = address();
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(settings.path(), "transaction_index = true").unwrap();
+    let mut node = Node::start(kept.path(), &["--listen", &listen, "--config", settings.path().to_str().unwrap()]);
+    node.wait_until("indexed", |node| node.told().contains("the index of transactions is whole"));
+    assert_eq!(node.get("/health").unwrap().0, 200);
+    node.end(Signal::TERM);
+    let options = savanna_store::Options { transaction_index: true };
+    let store = BlockStore::open_with(kept.path(), Network::Regtest, options).unwrap();
+    assert!(store.index_transactions().unwrap().is_whole());
 }
 
 #[test]
@@ -246,6 +153,8 @@ fn a_wrong_setting_is_named_with_its_file_and_line() {
     }
     let output = clean(&mut savanna(&["config"])).env("SAVANNA_OUTBOUND", "many").output().unwrap();
     assert!(stderr(&output).starts_with("savanna: SAVANNA_OUTBOUND: it is to be a number"), "{}", stderr(&output));
+    let output = clean(&mut savanna(&["start"])).env("SAVANNA_PEER", "a:1").output().unwrap();
+    assert!(stderr(&output).contains("SAVANNA_PEERS is the nearest"), "{}", stderr(&output));
     assert_eq!(run(&["start", "--network", "bitcoin"]).status.code(), Some(2));
 }
 

@@ -3,13 +3,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+pub(crate) mod node;
 
 /// Prepares the command under test.
 pub(crate) fn savanna(arguments: &[&str]) -> Command {
@@ -40,7 +43,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// One zebrad at a time: two cores serve no more.
+/// One test with zebrads at a time: two cores serve no more.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A zebrad on a regtest of its own, ended when dropped.
@@ -48,8 +51,9 @@ pub(crate) struct Zebrad {
     process: Child,
     rpc: SocketAddr,
     pub(crate) peer: SocketAddr,
-    _dir: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    binary: PathBuf,
+    dir: TempDir,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Zebrad {
@@ -62,29 +66,49 @@ impl Zebrad {
 
     /// The same, with peers that zebrad is to dial. Of hosts it dials on regtest `127.0.0.1` alone, unless peers tell it of others.
     pub(crate) fn start_dialing(activation_heights: &str, peers: &[SocketAddr]) -> Option<Self> {
-        let named = std::env::var_os("SAVANNA_ZEBRAD").filter(|path| !path.is_empty());
-        let Some(binary) = named.map(PathBuf::from) else {
-            eprintln!("SKIPPED: SAVANNA_ZEBRAD names no zebrad, so nothing was tried against one");
-            return None;
-        };
+        let binary = named()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Self::run(binary, Some(turn), activation_heights, peers, false))
+    }
+
+    /// The same as [`Self::start`], with a chain on disk, so that it can [come back](Self::come_back).
+    pub(crate) fn start_keeping(activation_heights: &str) -> Option<Self> {
+        let binary = named()?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Self::run(binary, Some(turn), activation_heights, &[], true))
+    }
+
+    /// Starts another beside this one, with peers that it is to dial.
+    pub(crate) fn another(&self, activation_heights: &str, peers: &[SocketAddr]) -> Self {
+        Self::run(self.binary.clone(), None, activation_heights, peers, false)
+    }
+
+    fn run(
+        binary: PathBuf,
+        turn: Option<MutexGuard<'static, ()>>,
+        activation_heights: &str,
+        peers: &[SocketAddr],
+        keeps: bool,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (peer, rpc) = (free_address(), free_address());
-        let config = dir.path().join("zebrad.toml");
-        std::fs::write(&config, zebrad_config(peer, rpc, activation_heights, peers)).unwrap();
-        let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        let process = Command::new(binary)
-            .arg("-c")
-            .arg(&config)
-            .arg("start")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let zebrad = Self { process, rpc, peer, _dir: dir, _turn: turn };
+        let config = zebrad_config(peer, rpc, activation_heights, peers, keeps.then_some(dir.path()));
+        std::fs::write(dir.path().join("zebrad.toml"), config).unwrap();
+        let zebrad = Self { process: spawn(&binary, dir.path()), rpc, peer, binary, dir, _turn: turn };
         zebrad.wait_until_up();
-        Some(zebrad)
+        zebrad
+    }
+
+    /// Ends it in good order, and leaves its directory.
+    pub(crate) fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn come_back(&mut self) {
+        self.process = spawn(&self.binary, self.dir.path());
+        self.wait_until_up();
     }
 
     fn wait_until_up(&self) {
@@ -136,11 +160,35 @@ impl Drop for Zebrad {
     }
 }
 
+/// Returns the binary that is to be tried against.
+fn named() -> Option<PathBuf> {
+    let named = std::env::var_os("SAVANNA_ZEBRAD").filter(|path| !path.is_empty());
+    if named.is_none() {
+        eprintln!("SKIPPED: SAVANNA_ZEBRAD names no zebrad, so nothing was tried against one");
+    }
+    named.map(PathBuf::from)
+}
+
+fn spawn(binary: &Path, dir: &Path) -> Child {
+    let log = std::fs::File::create(dir.join("log")).unwrap();
+    let mut command = Command::new(binary);
+    command.arg("-c").arg(dir.join("zebrad.toml")).arg("start").stdin(Stdio::null());
+    command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
 fn free_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
-fn zebrad_config(peer: SocketAddr, rpc: SocketAddr, activation_heights: &str, peers: &[SocketAddr]) -> String {
+fn zebrad_config(
+    peer: SocketAddr,
+    rpc: SocketAddr,
+    activation_heights: &str,
+    peers: &[SocketAddr],
+    state: Option<&Path>,
+) -> String {
+    let state =
+        state.map_or_else(|| "ephemeral = true".to_owned(), |dir| format!("ephemeral = false\ncache_dir = {dir:?}"));
     let peers: Vec<_> = peers.iter().map(SocketAddr::to_string).collect();
     format!(
         r#"
@@ -156,7 +204,7 @@ crawl_new_peer_interval = "2s"
 [mining]
 miner_address = "t27eWDgjFYJGVXmzrXeVjnb5J3uXDM9xH9v"
 [state]
-ephemeral = true
+{state}
 [rpc]
 listen_addr = "{rpc}"
 enable_cookie_auth = false
