@@ -1,7 +1,8 @@
 //! What a node is told to be: by a file, above it by the environment, above that by flags.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -60,6 +61,12 @@ pub(crate) enum LogFormat {
 /// What the environment variable of a key begins with.
 const PREFIX: &str = "SAVANNA_";
 
+/// Variables of this program's tests, which are no keys.
+const OF_TESTS: [&str; 1] = ["SAVANNA_ZEBRAD"];
+
+/// What variables begin with that are of `savanna seed`, or of tests.
+const OF_OTHERS: &str = "SAVANNA_SEED";
+
 /// What stands for "as many as there are places".
 const NO_LIMIT: u64 = 0;
 
@@ -71,6 +78,41 @@ pub(crate) fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Looks for variables that are meant for this program, and set nothing.
+///
+/// # Errors
+/// A sentence that names the variable, and the one that it is nearest to.
+pub(crate) fn check_variables(names: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+    let known: Vec<_> = KEYS.iter().map(|key| variable(key.name)).chain([variable("config")]).collect();
+    for name in names {
+        let name = name.to_string_lossy();
+        if !name.starts_with(PREFIX)
+            || OF_TESTS.contains(&&*name)
+            || name.starts_with(OF_OTHERS)
+            || known.iter().any(|known| *known == name)
+        {
+            continue;
+        }
+        let nearest = known.iter().min_by_key(|known| distance(known, &name)).map_or("", String::as_str);
+        bail!("{name}: there is no such key, and {nearest} is the nearest; `savanna config` lists them all");
+    }
+    Ok(())
+}
+
+/// Returns how many characters have to be put in, taken out or changed to make one word of another (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, byte) in one.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, theirs) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(byte != theirs);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
 impl Config {
     /// Returns what a node on `network` is unless told otherwise, with a directory that `environment` names.
     fn new(network: Network, environment: Environment<'_>) -> Self {
@@ -80,7 +122,7 @@ impl Config {
         Self {
             network,
             dir: default_dir(network, environment).unwrap_or_default(),
-            listen: if is_public { vec![Listener::default_address(network)] } else { Vec::new() },
+            listen: if is_public { everywhere(network) } else { Vec::new() },
             peers: Vec::new(),
             named_only: false,
             // The names of the network's seeds are legal, as a test says.
@@ -152,6 +194,16 @@ impl Config {
         })
     }
 
+    /// Keeps to IPv4 where this machine has no IPv6 and nothing was said of where to listen.
+    pub(crate) fn keep_to_what_is_there(&mut self) {
+        if self.listen == everywhere(self.network)
+            && let Err(error) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))
+        {
+            tracing::info!(%error, "there is no IPv6 here, so peers may dial by IPv4 alone");
+            self.listen = vec![Listener::default_address(self.network)];
+        }
+    }
+
     /// Returns how many peers may dial the node.
     pub(crate) fn slots(&self) -> SlotLimits {
         let inbound = number(self.inbound);
@@ -169,6 +221,11 @@ impl Config {
 /// Returns a number that its key has bounded far below what any machine counts to.
 pub(crate) fn number(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// Returns every address of both versions of IP, with the network's usual port.
+fn everywhere(network: Network) -> Vec<SocketAddr> {
+    vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, network.default_port()))]
 }
 
 const NETWORK: &str = "network";
@@ -226,7 +283,7 @@ fn from_environment(environment: Environment<'_>) -> impl Iterator<Item = Settin
 
 fn from_flags(args: &NodeArgs) -> impl Iterator<Item = Setting> {
     let word = |text: String| Value::Word(text);
-    let list = |items: Vec<String>| (!items.is_empty()).then(|| Value::List(items));
+    let list = |items: Vec<String>| (!items.is_empty()).then_some(Value::List(items));
     let values = [
         (NETWORK, args.network.map(|network| word(network.to_string()))),
         ("dir", args.dir.as_ref().map(|dir| word(dir.to_string_lossy().into_owned()))),

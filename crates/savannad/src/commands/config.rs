@@ -3,10 +3,11 @@
 use std::io::{self, Write as _};
 
 use crate::cli::NodeArgs;
-use crate::config::{Config, process_environment};
+use crate::config::{Config, check_variables, process_environment};
 
 /// Prints the settings as a file that can be read again.
 pub(crate) fn run(args: &NodeArgs) -> anyhow::Result<()> {
+    check_variables(std::env::vars_os().map(|(name, _)| name))?;
     let text = Config::load(args, &process_environment)?.to_toml();
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever reads may stop, as `head` does.

@@ -33,7 +33,7 @@ impl Seeds for NamedSeeds {
 }
 
 /// Seeds of which is told who answers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Watched<S> {
     seeds: S,
     told: watch::Sender<BTreeSet<u8>>,

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use savanna::Node;
+use savanna::{Node, StartError};
 use savanna_net::{Proxy, Tasks, Traffic};
 use savanna_store::BlockStore;
 use savanna_sync::serve::{ArchiveService, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::parts::Parts;
 use super::seeds::{NamedSeeds, Watched};
 use super::signals::Signals;
 use crate::cli::NodeArgs;
-use crate::config::{Config, number, process_environment};
+use crate::config::{Config, check_variables, number, process_environment};
 use crate::telemetry::{self, Telemetry};
 use crate::web;
 
@@ -42,10 +42,16 @@ pub(super) use refusal::of_socket;
 /// What of the time for the end is left to the disk.
 const FOR_DISK: u32 = 2;
 
+/// How long it takes until names that nobody knew are looked up again; it doubles up to the longest.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
 /// Runs a node until a signal ends it.
 pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<()> {
-    let config = Config::load(&args, &process_environment)?;
+    check_variables(std::env::vars_os().map(|(name, _)| name))?;
+    let mut config = Config::load(&args, &process_environment)?;
     telemetry::init_node(&config.log, config.log_format)?;
+    config.keep_to_what_is_there();
     let mut signals = Signals::watch()?;
     let running = tokio::select! {
         biased;
@@ -100,14 +106,27 @@ impl Running {
         let service = ArchiveService::new(Arc::clone(&store), limits).yielding_to(offer.standing());
         let seeds = NamedSeeds { names: config.dns_seeds.clone(), network: config.network };
         let (seeds, answered) = Watched::new(seeds);
-        let builder = builder(&config, telemetry.traffic()).serve(service.clone()).standing(offer.standing());
         let asks_seeds = !config.dns_seeds.is_empty() || !config.network.dns_seeds().is_empty();
-        let builder = if asks_seeds { builder.seeds(seeds) } else { builder };
-        let node = builder.start().await.map_err(|error| refusal::of_start(error, &config))?;
+        let mut rest = FIRST_REST;
+        let node = loop {
+            let builder = builder(&config, telemetry.traffic()).serve(service.clone()).standing(offer.standing());
+            let builder = if asks_seeds { builder.seeds(seeds.clone()) } else { builder };
+            match builder.start().await {
+                Ok(node) => break node,
+                // A machine that has only begun may have no names yet.
+                Err(error @ StartError::Resolve(_)) => {
+                    tracing::warn!("{error}; the names are looked up again in {} s", rest.as_secs());
+                    sleep(rest).await;
+                    rest = (rest * 2).min(LONGEST_REST);
+                }
+                Err(error) => return Err(refusal::of_start(error, &config)),
+            }
+        };
         telemetry.find(&node);
         let neighbours = Neighbours::new(&config, answered, node.discovery(), Arc::clone(&chain));
         let disk = Disk::new(Arc::clone(&store), Arc::clone(&chain));
-        let view = View::new(&config, &node, &telemetry, chain.subscribe(), offer.standing(), service, disk.clone());
+        let (standing, seen) = (offer.standing(), neighbours.clone());
+        let view = View::new(&config, &node, &telemetry, standing, service, disk.clone(), seen);
         telemetry.add(view.clone());
         let running = Self { config, store, node, tasks: Tasks::new(), parts: Parts::new(), chain };
         running.announce();

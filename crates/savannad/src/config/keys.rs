@@ -59,8 +59,9 @@ pub(super) const KEYS: [Key; 21] = [
     Key {
         name: "listen",
         about: "Where peers may dial this node: IP:PORT, or an IP for the network's usual port; port 0 is a free one. Unless set,
-                every IPv4 address on mainnet and testnet, where a node that nobody can dial helps nobody, and none on regtest.
-                \"[::]\" is every address of both versions of IP on most systems. With an empty list nobody can dial.",
+                every address on mainnet and testnet, where a node that nobody can dial helps nobody, and none on regtest.
+                \"[::]\" is every address of both versions of IP on most systems, and \"0.0.0.0\" of IPv4 alone. With an empty
+                list nobody can dial.",
         expected: "a list of IP:PORT or IP",
         read: |config, value| {
             let port = config.network.default_port();

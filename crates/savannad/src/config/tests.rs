@@ -120,7 +120,7 @@ fn closed_networks_need_no_seeds_and_know_no_limits_per_address() {
     assert_eq!(config.rates(), AcceptRates::LOCAL);
     let public = load("", &[], "").unwrap();
     assert_eq!((public.slots(), public.rates()), (SlotLimits::PUBLIC, AcceptRates::PUBLIC));
-    assert_eq!(public.listen, [Listener::default_address(Network::Mainnet)]);
+    assert_eq!(public.listen, everywhere(Network::Mainnet));
     assert!(load("network = \"regtest\"", &[], "").unwrap().listen.is_empty());
 }
 
@@ -158,4 +158,19 @@ fn what_is_wrong_is_named_with_its_place() {
     assert_eq!(told, "named_only keeps to the peers that are named, and none is: name one with --peer");
     let told = sentence("", &[("HOME", "")], "");
     assert_eq!(told, "there is no home directory to keep the chain in: name a directory with --dir");
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_refused_with_the_nearest() {
+    let check = |names: &[&str]| check_variables(names.iter().map(OsString::from));
+    check(&["PATH", "SAVANNA_DIR", "SAVANNA_CONFIG", "SAVANNA_LOG", "SAVANNA_ZEBRAD", "savanna_peer"]).unwrap();
+    for (wrong, nearest) in [
+        ("SAVANNA_PEER", "SAVANNA_PEERS"),
+        ("SAVANNA_LITSEN", "SAVANNA_LISTEN"),
+        ("SAVANNA_OUTBOND", "SAVANNA_OUTBOUND"),
+    ] {
+        let told = check(&["SAVANNA_DIR", wrong]).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{wrong}: there is no such key, and {nearest} is the nearest")), "{told}");
+    }
+    assert!(check(&["SAVANNA_"]).is_err());
 }

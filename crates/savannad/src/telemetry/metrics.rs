@@ -84,6 +84,22 @@ pub(super) const STORED_BLOCKS: Metric =
 pub(super) const STORED_BYTES: Metric = counter("savanna_stored_bytes_total", &[], "Bytes of those blocks.");
 pub(super) const SYNC_RATE: Metric =
     gauge("savanna_sync_rate", &["unit"], "How much was kept a second, over the last ten seconds.");
+pub(super) const DOWNLOAD: Metric = counter(
+    "savanna_download_blocks_total",
+    &["event"],
+    "Blocks that were asked for, each time anew, and blocks that came and were wanted.",
+);
+pub(super) const REFETCHED: Metric =
+    counter("savanna_refetched_blocks_total", &["reason"], "Blocks that had to be asked for again.");
+pub(super) const UNSTORED: Metric =
+    gauge("savanna_download_bytes", &["state"], "Bytes of blocks that are not stored yet, as of the last write.");
+pub(super) const TRANSACTIONS: Metric = gauge(
+    "savanna_announced_transactions",
+    &["by"],
+    "Transactions that connected peers have announced of late. They are neither fetched nor vouched for.",
+);
+pub(super) const ANNOUNCEMENTS: Metric =
+    counter("savanna_transaction_announcements_total", &["what"], "Announcements of transactions.");
 pub(super) const REORGANISATIONS: Metric =
     counter("savanna_reorganisations_total", &[], "How often another branch took over.");
 pub(super) const TROUBLE: Metric =
@@ -139,7 +155,7 @@ pub(super) const START_TIME: Metric =
     gauge("process_start_time_seconds", &[], "When this process started, in seconds since 1970.");
 
 #[cfg(test)]
-pub(super) const ALL: [&Metric; 56] = [
+pub(super) const ALL: [&Metric; 61] = [
     &BUILD_INFO,
     &PEERS,
     &REQUESTS,
@@ -172,6 +188,11 @@ pub(super) const ALL: [&Metric; 56] = [
     &STORED_BLOCKS,
     &STORED_BYTES,
     &SYNC_RATE,
+    &DOWNLOAD,
+    &REFETCHED,
+    &UNSTORED,
+    &TRANSACTIONS,
+    &ANNOUNCEMENTS,
     &REORGANISATIONS,
     &TROUBLE,
     &SERVED,

@@ -1,5 +1,7 @@
 //! The numbers of a node that follows the chain and serves it.
 
+use savanna_peerset::TransactionCounts;
+use savanna_sync::download::DownloadCounts;
 use savanna_sync::serve::ServeCounts;
 
 use super::metrics;
@@ -31,6 +33,8 @@ pub(crate) struct NodeNumbers {
     pub(crate) blocks_per_second: u64,
     pub(crate) bytes_per_second: u64,
     pub(crate) reorganisations: u64,
+    pub(crate) download: DownloadCounts,
+    pub(crate) transactions: TransactionCounts,
     /// One of [`TROUBLES`].
     pub(crate) trouble: Option<&'static str>,
     pub(crate) served: ServeCounts,
@@ -52,6 +56,8 @@ impl NodeNumbers {
         let mut series = page.metric(&metrics::SYNC_RATE);
         series.number(&["blocks"], self.blocks_per_second);
         series.number(&["bytes"], self.bytes_per_second);
+        self.write_download(page);
+        self.write_transactions(page);
         page.metric(&metrics::REORGANISATIONS).number(&[], self.reorganisations);
         let mut series = page.metric(&metrics::TROUBLE);
         for kind in TROUBLES {
@@ -61,6 +67,34 @@ impl NodeNumbers {
         if let Some(free) = self.free {
             page.metric(&metrics::DISK_FREE).number(&[], free);
         }
+    }
+
+    fn write_download(&self, page: &mut Page) {
+        let DownloadCounts { asked, arrived, refetched, bytes_under_way, bytes_held, .. } = self.download;
+        let mut series = page.metric(&metrics::DOWNLOAD);
+        series.number(&["asked"], asked);
+        series.number(&["arrived"], arrived);
+        let mut series = page.metric(&metrics::REFETCHED);
+        series.number(&["wrong_body"], refetched.wrong_body);
+        series.number(&["late"], refetched.timed_out);
+        series.number(&["not_found"], refetched.not_found);
+        series.number(&["passed_over"], refetched.dropped);
+        series.number(&["no_room"], refetched.no_room);
+        series.number(&["cut_short"], refetched.cancelled);
+        let mut series = page.metric(&metrics::UNSTORED);
+        series.number(&["under_way"], bytes_under_way as u64);
+        series.number(&["held"], bytes_held as u64);
+    }
+
+    fn write_transactions(&self, page: &mut Page) {
+        let counts = &self.transactions;
+        let mut series = page.metric(&metrics::TRANSACTIONS);
+        series.number(&["anybody"], counts.transactions as u64);
+        series.number(&["several"], counts.shared as u64);
+        let mut series = page.metric(&metrics::ANNOUNCEMENTS);
+        series.number(&["heard"], counts.announced);
+        series.number(&["first"], counts.distinct);
+        series.number(&["forgotten"], counts.forgotten);
     }
 
     fn write_served(&self, page: &mut Page) {

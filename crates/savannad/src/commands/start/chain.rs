@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use savanna_store::Tip;
+use savanna_sync::download::DownloadCounts;
 use savanna_sync::{Progress, Trouble};
 
 use crate::telemetry::TROUBLES;
@@ -26,6 +27,8 @@ pub(super) struct Chain {
     pub(super) blocks: u64,
     pub(super) bytes: u64,
     pub(super) reorganisations: u64,
+    /// How the download goes, since the chain was last taken up.
+    pub(super) download: DownloadCounts,
     /// What the disk suffers from.
     disk: Option<Complaint>,
     /// What following the chain suffers from.
@@ -127,6 +130,7 @@ impl Chain {
             }
             Progress::Trouble(trouble) => self.following = Some(explain(trouble)),
             Progress::Recovered => self.following = None,
+            Progress::Download(counts) => self.download = *counts,
             Progress::Reported { .. } | _ => {}
         }
     }
@@ -172,8 +176,8 @@ impl Chain {
         else {
             return Rate::default();
         };
-        let seconds = now.duration_since(first.at).as_secs_f64().max(1.0);
-        let a_second = |count: u64| (count as f64 / seconds).round() as u64;
+        let millis = u64::try_from(now.duration_since(first.at).as_millis()).unwrap_or(u64::MAX).max(1_000);
+        let a_second = |count: u64| count.saturating_mul(1_000) / millis;
         Rate { blocks: a_second(self.blocks - first.blocks), bytes: a_second(self.bytes - first.bytes) }
     }
 

@@ -62,7 +62,12 @@ impl Following {
                 tracing::info!("the chain can be kept again");
             } else {
                 tracing::error!(%error, "following the chain was cut short");
-                let sentence = format!("following the chain was cut short: {error}; it is taken up again");
+                let sentence = if matches!(error, SyncError::Contradicted { .. }) {
+                    let dir = self.store.dir().display();
+                    format!("{error}: end this node, then move {dir} away, or name another directory with --dir")
+                } else {
+                    format!("following the chain was cut short: {error}; it is taken up again")
+                };
                 self.chain.send_modify(|chain| chain.stumble(Complaint { kind: Kind::Other, sentence }));
                 sleep(AFTER_FAULT).await;
             }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use savanna_peerset::{DiscoveryCounts, Event, Events, Purpose};
+use savanna_peerset::{DiscoveryCounts, Event, Events, Purpose, TransactionCounts, TransactionWatch};
 use tokio::sync::watch;
 
 use super::chain::{Chain, Complaint, Kind};
@@ -29,6 +29,8 @@ pub(super) struct Neighbours {
     counts: watch::Receiver<DiscoveryCounts>,
     chain: Arc<watch::Sender<Chain>>,
     heard: Arc<Mutex<Heard>>,
+    transactions: Arc<Mutex<TransactionWatch>>,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -47,12 +49,14 @@ impl Neighbours {
         chain: Arc<watch::Sender<Chain>>,
     ) -> Self {
         let seeds = config.dns_seeds.iter().map(ToString::to_string).collect();
-        Self { seeds, answered, counts, chain, heard: Arc::default() }
+        let (heard, transactions) = (Arc::default(), Arc::default());
+        Self { seeds, answered, counts, chain, heard, transactions, began: Instant::now() }
     }
 
     /// Listens to what happens to peers.
     pub(super) async fn listen(self, mut events: Events) {
         while let Some(event) = events.next().await {
+            self.watched().handle_event(&event, self.began.elapsed());
             match event {
                 Event::Joined { info, address, .. } => {
                     let name = address.map(|address| address.to_string()).unwrap_or_default();
@@ -74,6 +78,16 @@ impl Neighbours {
                 | _ => {}
             }
         }
+    }
+
+    /// Returns the chain that the node follows.
+    pub(super) fn chain(&self) -> watch::Receiver<Chain> {
+        self.chain.subscribe()
+    }
+
+    /// Returns how many transactions peers announce.
+    pub(super) fn transactions(&self) -> TransactionCounts {
+        self.watched().counts(self.began.elapsed())
     }
 
     /// Says why there is no peer.
@@ -114,6 +128,10 @@ impl Neighbours {
         self.chain.send_if_modified(|chain| chain.doubt_clock(complaint));
     }
 
+    fn watched(&self) -> MutexGuard<'_, TransactionWatch> {
+        self.transactions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,6 +161,8 @@ mod tests {
             counts: watch::channel(DiscoveryCounts::default()).1,
             chain: Arc::new(watch::Sender::new(Chain::default())),
             heard: Arc::default(),
+            transactions: Arc::default(),
+            began: Instant::now(),
         }
     }
 

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::chain::Chain;
 use super::disk::Disk;
+use super::neighbours::Neighbours;
 use crate::config::Config;
 use crate::telemetry::{NodeNumbers, Page, Source, Telemetry};
 
@@ -34,6 +35,7 @@ pub(super) struct View {
     standing: watch::Receiver<savanna_net::Standing>,
     service: Arc<ArchiveService<BlockStore>>,
     disk: Disk,
+    neighbours: Neighbours,
 }
 
 /// How many peers there are, by who dialled.
@@ -59,6 +61,7 @@ pub(super) struct Status {
     peers: Peers,
     sync: Sync,
     served: Served,
+    transactions: Transactions,
     reorganisations: u64,
     disk: Room,
     trouble: Option<String>,
@@ -79,6 +82,13 @@ struct Served {
     bytes: u64,
 }
 
+/// Transactions that peers have announced of late.
+#[derive(Debug, Serialize)]
+struct Transactions {
+    announced: usize,
+    by_several: usize,
+}
+
 #[derive(Debug, Serialize)]
 struct Room {
     free_bytes: Option<u64>,
@@ -97,13 +107,14 @@ impl View {
         config: &Config,
         node: &Node,
         telemetry: &Telemetry,
-        chain: watch::Receiver<Chain>,
         standing: watch::Receiver<savanna_net::Standing>,
         service: ArchiveService<BlockStore>,
         disk: Disk,
+        neighbours: Neighbours,
     ) -> Self {
         let (network, began, peers) = (config.network, Instant::now(), node.peer_set().peers());
-        Self { network, began, traffic: telemetry.traffic(), peers, chain, standing, service: Arc::new(service), disk }
+        let (traffic, service, chain) = (telemetry.traffic(), Arc::new(service), neighbours.chain());
+        Self { network, began, traffic, peers, chain, standing, service, disk, neighbours }
     }
 
     /// Returns the chain as it is.
@@ -128,7 +139,7 @@ impl View {
 
     fn status(&self) -> Status {
         let (chain, served) = (self.chain(), self.served());
-        let rate = chain.rate(Instant::now());
+        let (rate, transactions) = (chain.rate(Instant::now()), self.neighbours.transactions());
         Status {
             version: env!("CARGO_PKG_VERSION"),
             network: self.network.to_string(),
@@ -146,6 +157,7 @@ impl View {
                 bytes: chain.bytes,
             },
             served: Served { headers: served.headers, blocks: served.blocks, bytes: served.block_bytes },
+            transactions: Transactions { announced: transactions.transactions, by_several: transactions.shared },
             reorganisations: chain.reorganisations,
             disk: Room { free_bytes: self.disk.free() },
             trouble: chain.trouble().map(|trouble| trouble.sentence.clone()),
@@ -180,6 +192,8 @@ impl Source for View {
             blocks_per_second: rate.blocks,
             bytes_per_second: rate.bytes,
             reorganisations: chain.reorganisations,
+            download: chain.download,
+            transactions: self.neighbours.transactions(),
             trouble: chain.trouble().map(|trouble| trouble.kind.label()),
             served: self.served(),
             free: self.disk.free(),

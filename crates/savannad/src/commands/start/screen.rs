@@ -91,6 +91,7 @@ fn line(chain: &Chain, rate: Rate, peers: Peers, is_serving: bool) -> String {
     let all = peers.inbound + peers.outbound;
     parts.push(match (all, peers.inbound) {
         (1, 0) => "1 peer".to_owned(),
+        (1, _) => "1 peer, inbound".to_owned(),
         (all, 0) => format!("{all} peers"),
         (all, inbound) => format!("{all} peers, {inbound} of them inbound"),
     });
@@ -134,5 +135,7 @@ mod tests {
         chain.note(&Progress::Synced { height: 1_000_000, hash }, None, never);
         let one = Peers { inbound: 0, outbound: 1, ready: 1 };
         assert_eq!(line(&chain, rate, one, true), "at the tip, height 1,000,000 · 1 peer · serving");
+        let came = Peers { inbound: 1, outbound: 0, ready: 1 };
+        assert_eq!(line(&chain, rate, came, true), "at the tip, height 1,000,000 · 1 peer, inbound · serving");
     }
 }
