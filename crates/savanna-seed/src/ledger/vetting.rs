@@ -10,8 +10,9 @@ use super::{Ledger, Node};
 use crate::servable::{Candidate, Height, Rules};
 use crate::{LARGEST, Nameable, Refusal, Reliability, Roll, Sweep};
 
-/// How many groups have to be ready for an upgrade that is near, until others are named no more.
+/// How many groups have to be ready for an upgrade that is near, until others are named no more, and what part of all good ones.
 const READY_GROUPS: usize = 8;
+const READY_PART: usize = 3;
 
 /// Who may be named at a moment, and why others may not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -112,11 +113,15 @@ impl Ledger {
     }
 
     /// Returns the version that is named alone, if an upgrade is near and enough groups speak it.
+    ///
+    /// # Security
+    /// Versions are claims. So a group has one voice, and it takes a third of them to have the others named no more.
     fn preferred(&self, good: &[(Nameable, &Node)], height: Option<i32>) -> Option<ProtocolVersion> {
         let version = self.floor.preferred(height)?;
         let ready = good.iter().filter(|(_, node)| node.speaks(version));
         let groups: BTreeSet<_> = ready.map(|(_, node)| Netgroup::of(node.address.host)).collect();
-        (groups.len() >= READY_GROUPS).then_some(version)
+        let all: BTreeSet<_> = good.iter().map(|(_, node)| Netgroup::of(node.address.host)).collect();
+        (groups.len() >= READY_GROUPS && groups.len() * READY_PART >= all.len()).then_some(version)
     }
 
     /// Returns the network's height: the median over groups of the medians within them.
