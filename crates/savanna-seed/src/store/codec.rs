@@ -29,6 +29,8 @@ pub(super) fn encode(snapshot: &Snapshot) -> Vec<Vec<u8>> {
     pieces
 }
 
+/// A node that no ledger would hold is left out.
+///
 /// # Errors
 /// [`DecodeError`] if the pieces are not those of a snapshot.
 pub(super) fn decode(pieces: &[Vec<u8>]) -> Result<Snapshot, DecodeError> {
@@ -37,15 +39,17 @@ pub(super) fn decode(pieces: &[Vec<u8>]) -> Result<Snapshot, DecodeError> {
     let floor = read_decision(&mut reader)?;
     let count = reader.compact_size(pieces.len() * PIECE)?;
     reader.finish()?;
-    let mut nodes = Vec::new();
+    let (mut nodes, mut skipped) = (Vec::new(), 0);
     for piece in pieces {
         let mut reader = Reader::new(piece, "nodes");
         for _ in 0..reader.compact_size(PIECE)? {
-            nodes.push(read_node(&mut reader)?);
+            let node = read_node(&mut reader)?;
+            skipped += usize::from(node.is_none());
+            nodes.extend(node);
         }
         reader.finish()?;
     }
-    if nodes.len() != count {
+    if nodes.len() + skipped != count {
         return Err(invalid("number of nodes"));
     }
     Ok(Snapshot { nodes, floor })
@@ -92,7 +96,7 @@ fn write_node(out: &mut Vec<u8>, kept: &Kept) {
     match kept.address.host {
         Host::V4(ip) => out.extend_from_slice(&ip.to_ipv6_mapped().octets()),
         Host::V6(ip) => out.extend_from_slice(&ip.get().octets()),
-        // None is ever taken in; the unspecified address is refused when it is read.
+        // None is ever taken in; the unspecified address is left out when it is read.
         Host::TorV3(_) | Host::I2p(_) | Host::Cjdns(_) => out.extend_from_slice(&[0; 16]),
     }
     out.extend_from_slice(&kept.address.port.to_le_bytes());
@@ -121,34 +125,47 @@ fn write_node(out: &mut Vec<u8>, kept: &Kept) {
     }
 }
 
-fn read_node(reader: &mut Reader<'_>) -> Result<Kept, DecodeError> {
+/// Reads a node; nothing where it is of the right length and no node.
+fn read_node(reader: &mut Reader<'_>) -> Result<Option<Kept>, DecodeError> {
     let ip = std::net::Ipv6Addr::from(reader.array::<16>()?);
     let host = ip.to_ipv4_mapped().map(Host::V4).or_else(|| NativeIpv6::new(ip).map(Host::V6));
-    let host = host.filter(|_| !ip.is_unspecified()).ok_or(invalid("address"))?;
-    let address = PeerAddr { host, port: u16::from_le_bytes(reader.array()?) };
-    Ok(Kept {
+    let host = host.filter(|_| !ip.is_unspecified());
+    let port = u16::from_le_bytes(reader.array()?);
+    let source = Netgroup::from_bytes(reader.array()?);
+    let reliability = Reliability::from_bytes(&reader.array()?);
+    let steadiness = Steadiness::from_bytes(reader.array()?);
+    let [first_heard, last_success, shown, next] =
+        [read_time(reader)?, read_time(reader)?, read_time(reader)?, read_time(reader)?];
+    let failures = reader.u8()?;
+    let chain = match reader.u8()? {
+        0 => Some(Chain::Unknown),
+        1 => Some(Chain::Ours),
+        2 => Some(Chain::Behind),
+        3 => Some(Chain::Other),
+        _ => None,
+    };
+    let said = match reader.u8()? {
+        0 => None,
+        1 => Some(read_said(reader)?),
+        _ => return Err(invalid("introduction")),
+    };
+    let (Some(host), Some(source), Some(reliability), Some(chain)) = (host, source, reliability, chain) else {
+        return Ok(None);
+    };
+    let address = PeerAddr { host, port };
+    Ok(Some(Kept {
         address,
-        source: Netgroup::from_bytes(reader.array()?).ok_or(invalid("source"))?,
-        reliability: Reliability::from_bytes(&reader.array()?).ok_or(invalid("reliability"))?,
-        steadiness: Steadiness::from_bytes(reader.array()?),
-        first_heard: read_time(reader)?,
-        last_success: read_time(reader)?,
-        shown: read_time(reader)?,
-        next: read_time(reader)?,
-        failures: reader.u8()?,
-        chain: match reader.u8()? {
-            0 => Chain::Unknown,
-            1 => Chain::Ours,
-            2 => Chain::Behind,
-            3 => Chain::Other,
-            _ => return Err(invalid("chain")),
-        },
-        said: match reader.u8()? {
-            0 => None,
-            1 => Some(read_said(reader)?),
-            _ => return Err(invalid("introduction")),
-        },
-    })
+        source,
+        reliability,
+        steadiness,
+        said,
+        chain,
+        first_heard,
+        last_success,
+        shown,
+        next,
+        failures,
+    }))
 }
 
 fn read_said(reader: &mut Reader<'_>) -> Result<Handshake, DecodeError> {

@@ -142,6 +142,15 @@ fn pieces_that_were_never_written_are_refused() {
 }
 
 #[test]
+fn adversary_27_a_node_that_cannot_be_is_left_out_and_the_others_stay() {
+    let mut kept = snapshot(20);
+    kept.nodes[7].address = "[::]:8233".parse().unwrap();
+    let read = codec::decode(&codec::encode(&kept)).unwrap();
+    kept.nodes.remove(7);
+    assert_eq!(read, kept);
+}
+
+#[test]
 fn fifty_thousand_nodes_are_saved_and_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let (all, mut opened) = (snapshot(50_000), open(dir.path()));
