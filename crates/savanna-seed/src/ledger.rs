@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use savanna_book::{Handshake, Netgroup, UnixTime};
+use savanna_book::{Handshake, Netgroup, Subnet, UnixTime};
 use savanna_chain::Checkpoints;
 use savanna_peerset::crawler::{Chain, Scope};
 use savanna_wire::{Network, PeerAddr, ProtocolVersion};
@@ -18,6 +18,7 @@ pub use vetting::{Report, Vetting};
 mod kept;
 mod rest;
 mod room;
+mod silence;
 mod vetting;
 
 /// How many conversations go on at most.
@@ -28,12 +29,6 @@ const FOR_PROVEN: usize = 64;
 
 /// How many conversations go on at most while nobody answers.
 const OFFLINE_TRIES: usize = 16;
-
-/// How many nodes at most are asked out of turn at a time, to find out whether anybody answers.
-const CANARIES: usize = 4;
-
-/// How far apart they begin, in seconds.
-const CANARY_EVERY: u32 = 2;
 
 /// A step back of our clock that is larger is followed, in seconds.
 const CLOCK_SLACK: u32 = 60;
@@ -47,7 +42,9 @@ pub struct LedgerConfig {
     pub scope: Scope,
     /// How many nodes are tracked at most. A node takes some 400 bytes.
     pub capacity: usize,
-    /// How long nobody may have answered until nobody is named, in seconds.
+    /// How long nobody may have answered until nobody is named, in seconds, where three at least of those that were there
+    /// have been asked since. A network may be so small that so many cannot be asked: nodes refuse an address that comes
+    /// twice within two minutes. So without such a proof it takes [`Self::SMALL_STALE_AFTER`], if that is longer.
     pub stale_after: u32,
 }
 
@@ -88,6 +85,8 @@ pub enum Tried {
     },
     /// It did not answer, or nothing that makes sense.
     Missed,
+    /// It hung up before it had said a word: because it was asked of late, if it was, and else it was missed.
+    HungUp,
     /// We could not try, and it is not to blame.
     Unsettled,
 }
@@ -98,13 +97,14 @@ pub enum Tried {
 /// stay. Until enough are known to, whoever answers is named. A node that fails is asked again soon, since one failure may be
 /// ours; one that goes on failing is asked ever less, by the rules that Bitcoin's seeders share.
 ///
-/// While nobody answers, it is this machine that is offline, or the network that is gone: no node that has answered before is
-/// blamed, few are tried, and the good ones first. Nobody is named when that has lasted [`LedgerConfig::stale_after`].
+/// While nobody answers, it is this machine that is offline, or the network that is gone: no node is blamed, few are tried, and the good ones first. Nobody is named when that has lasted [`LedgerConfig::stale_after`]. No node
+/// is asked twice within two minutes: Zebra refuses that, and it would look like an absence.
 ///
 /// # Security
 /// Addresses that nodes tell are tried only where they could be named, and one group of addresses holds, or tells, a bounded
-/// part of all. When there is no room, what has never answered and is of the largest crowd goes first, and a node that is good
-/// never: a flood of new addresses displaces itself.
+/// part of all, an IPv6 subnet a few. When there is no room, what has failed goes first, then what was not tried or is of no use
+/// and is of the largest crowd, and a good node only where a crowd stands against a few: a flood of new addresses displaces
+/// itself, whether or not it answers.
 #[derive(Debug)]
 pub struct Ledger {
     config: LedgerConfig,
@@ -119,6 +119,8 @@ pub struct Ledger {
     unproven: BTreeSet<(UnixTime, u32)>,
     /// How many nodes each group has.
     groups: BTreeMap<Netgroup, u32>,
+    /// How many nodes each IPv6 subnet has.
+    subnets: BTreeMap<Subnet, u32>,
     /// How many nodes that never answered each group has told.
     told: BTreeMap<Netgroup, u32>,
     /// How many nodes have answered once.
@@ -126,8 +128,10 @@ pub struct Ledger {
     trying: usize,
     canaries: usize,
     last_canary: UnixTime,
-    /// When anybody answered last, in this run.
+    /// When anybody who could be named answered last, in this run.
     last_heard: UnixTime,
+    /// Those that were there and have been missed since then, a few of them.
+    missing: BTreeSet<u32>,
     /// The last time that was told.
     latest: UnixTime,
 }
@@ -143,7 +147,9 @@ struct Node {
     last_success: UnixTime,
     /// When it was last asked anything.
     asked: UnixTime,
-    /// When it was last asked to show its chain at depth.
+    /// When that ended.
+    ended: UnixTime,
+    /// When it last showed its chain at depth.
     shown: UnixTime,
     next: UnixTime,
     source: Netgroup,
@@ -155,8 +161,8 @@ struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trying {
     No,
-    InTurn,
-    Canary,
+    InTurn(Depth),
+    Canary(Depth),
 }
 
 const _: () = assert!(size_of::<Option<Node>>() <= 192, "tens of thousands are kept");
@@ -171,6 +177,7 @@ impl Node {
             first_heard: now,
             last_success: UnixTime::NEVER,
             asked: UnixTime::NEVER,
+            ended: UnixTime::NEVER,
             shown: UnixTime::NEVER,
             next: now,
             source,
@@ -199,12 +206,14 @@ impl Ledger {
             proven: BTreeSet::new(),
             unproven: BTreeSet::new(),
             groups: BTreeMap::new(),
+            subnets: BTreeMap::new(),
             told: BTreeMap::new(),
             answered: 0,
             trying: 0,
             canaries: 0,
             last_canary: UnixTime::NEVER,
             last_heard: UnixTime::NEVER,
+            missing: BTreeSet::new(),
             latest: UnixTime::NEVER,
         }
     }
@@ -240,16 +249,10 @@ impl Ledger {
         self.trying
     }
 
-    /// Returns when anybody answered last, in this run.
+    /// Returns when anybody who could be named answered last, in this run.
     #[must_use]
     pub const fn last_heard(&self) -> UnixTime {
         self.last_heard
-    }
-
-    /// Returns whether nobody has answered for so long that nothing is known of the present.
-    #[must_use]
-    pub const fn is_stale(&self, now: UnixTime) -> bool {
-        self.is_silent_for(self.config.stale_after, now)
     }
 
     /// Sets the floor on the operator's word.
@@ -275,7 +278,8 @@ impl Ledger {
             return None;
         }
         if let Some(node) = self.canary(now) {
-            return self.begin(node, Trying::Canary, now);
+            let is_turn = self.is_nearly_due(node, now);
+            return self.begin(node, if is_turn { Trying::InTurn } else { Trying::Canary }, now);
         }
         if self.trying >= bound {
             return None;
@@ -293,33 +297,27 @@ impl Ledger {
         let Some(id) = self.index.get(&address).copied() else { return };
         let Some(node) = self.nodes[id as usize].as_mut().filter(|node| node.trying != Trying::No) else { return };
         self.trying -= 1;
-        let was_canary = node.trying == Trying::Canary;
-        node.trying = Trying::No;
-        if matches!(tried, Tried::Met { chain: Chain::Ours | Chain::Behind, .. }) {
-            self.leave_silence_out(now);
+        let trying = std::mem::replace(&mut node.trying, Trying::No);
+        let was_too_soon = tried == Tried::HungUp && self.was_too_soon(id, now);
+        if !was_too_soon {
+            self.listen(id, &tried, now);
         }
-        if was_canary {
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        node.ended = now;
+        let showed = matches!(tried, Tried::Met { chain: Chain::Ours, .. });
+        if showed && matches!(trying, Trying::InTurn(Depth::Deep) | Trying::Canary(Depth::Deep)) {
+            node.shown = now;
+        }
+        if matches!(trying, Trying::Canary(_)) {
             self.canaries -= 1;
             return self.note_canary(id, tried, now);
         }
         match tried {
             Tried::Unsettled => self.rest_unsettled(id, now),
-            Tried::Missed => self.note_missed(id, now),
+            Tried::HungUp if was_too_soon => self.rest_refused(id, now),
+            Tried::Missed | Tried::HungUp => self.note_missed(id, now),
             Tried::Met { said, chain } => self.note_met(id, said, chain, now),
         }
-    }
-
-    /// Notes what came of a try out of turn: it says that somebody is there, and weighs nothing.
-    fn note_canary(&mut self, id: u32, tried: Tried, now: UnixTime) {
-        let Some(node) = self.nodes[id as usize].as_mut() else { return };
-        if let Tried::Met { said, chain: chain @ (Chain::Ours | Chain::Behind) } = tried {
-            node.said = Some(Box::new(said));
-            node.chain = chain;
-            node.failures = 0;
-            node.last_success = now;
-            self.last_heard = now;
-        }
-        self.proven.insert((node.next, id));
     }
 
     /// Gives up the conversations that go on: nothing will be noted of them.
@@ -327,17 +325,6 @@ impl Ledger {
         let trying = self.nodes.iter().flatten().filter(|node| node.trying != Trying::No);
         for address in trying.map(|node| node.address).collect::<Vec<_>>() {
             self.note(address, Tried::Unsettled, now);
-        }
-    }
-
-    /// Leaves a time out in which nobody answered, when somebody does: nothing is known of it.
-    fn leave_silence_out(&mut self, now: UnixTime) {
-        if self.is_offline(now) && self.last_heard != UnixTime::NEVER {
-            let silence = now.since(self.last_heard);
-            for node in self.nodes.iter_mut().flatten() {
-                node.reliability.skip(silence, now);
-                node.steadiness.skip(silence, now);
-            }
         }
     }
 
@@ -354,7 +341,6 @@ impl Ledger {
         if was_there {
             node.failures = 0;
             node.last_success = now;
-            self.last_heard = now;
         } else {
             node.failures = node.failures.saturating_add(1);
         }
@@ -368,57 +354,31 @@ impl Ledger {
 
     fn note_missed(&mut self, id: u32, now: UnixTime) {
         let is_offline = self.is_offline(now);
+        if is_offline {
+            return self.rest_offline(id, now);
+        }
         let Some(node) = self.nodes[id as usize].as_mut() else { return };
-        if is_offline && node.is_proven() {
-            return self.rest_unsettled(id, now);
-        }
         node.failures = node.failures.saturating_add(1);
-        if !is_offline {
-            node.reliability.note(false, now);
-            node.steadiness.note(false, now);
-        }
+        node.reliability.note(false, now);
+        node.steadiness.note(false, now);
         self.rest(id, false, now);
     }
 
-    fn begin(&mut self, id: u32, how: Trying, now: UnixTime) -> Option<Try> {
+    fn begin(&mut self, id: u32, how: fn(Depth) -> Trying, now: UnixTime) -> Option<Try> {
         let node = self.nodes[id as usize].as_mut()?;
         let set = if node.is_proven() { &mut self.proven } else { &mut self.unproven };
         set.remove(&(node.next, id));
-        node.trying = how;
+        let is_shown = node.chain == Chain::Ours && now.since(node.shown) < rest::SHOW_AGAIN;
+        let depth = if is_shown { Depth::Light } else { Depth::Deep };
+        node.trying = how(depth);
         node.asked = now;
         self.trying += 1;
-        if how == Trying::Canary {
+        let is_canary = matches!(node.trying, Trying::Canary(_));
+        if is_canary {
             self.canaries += 1;
             self.last_canary = now;
         }
-        let is_shown = node.chain == Chain::Ours && now.since(node.shown) < rest::SHOW_AGAIN;
-        let depth = if is_shown { Depth::Light } else { Depth::Deep };
-        if depth == Depth::Deep {
-            node.shown = now;
-        }
-        Some(Try { address: node.address, depth, asks_addresses: how == Trying::InTurn })
-    }
-
-    /// Returns a node to be asked out of turn, because nobody has answered for a while: the good ones in turn.
-    fn canary(&self, now: UnixTime) -> Option<u32> {
-        let rest = self.config.stale_after / 4;
-        let is_early = now.since(self.last_canary) < CANARY_EVERY;
-        if is_early || self.canaries >= CANARIES || !self.is_silent_for(rest, now) {
-            return None;
-        }
-        let rested = self.proven.iter().filter_map(|(_, id)| {
-            let node = self.nodes[*id as usize].as_ref().filter(|node| now.since(node.asked) >= rest)?;
-            Some((!node.reliability.is_good_so_far(), node.failures, node.asked, *id))
-        });
-        rested.min().map(|(.., id)| id)
-    }
-
-    const fn is_offline(&self, now: UnixTime) -> bool {
-        self.answered > 0 && self.is_silent_for(self.config.stale_after / 2, now)
-    }
-
-    const fn is_silent_for(&self, seconds: u32, now: UnixTime) -> bool {
-        self.last_heard.0 == UnixTime::NEVER.0 || now.since(self.last_heard) > seconds
+        Some(Try { address: node.address, depth, asks_addresses: !is_canary })
     }
 
     /// Follows our clock where it was set back: everything that is kept moves with it.

@@ -61,8 +61,10 @@ impl Question {
 /// and to carry work such as that chain's miners do, not such as a desk does.
 ///
 /// # Security
-/// Which block is asked for is drawn anew each time, so that a node cannot answer with a list prepared for one question: it
-/// has to hold the chain behind each of them. Whoever has that is able to introduce newcomers to it. The difficulty is taken
+/// Which block the deep question is for is drawn anew each time, so that a node cannot answer with a list prepared for one of
+/// them: it has to hold the chain behind each. Whoever has that is able to introduce newcomers to it. The light question is
+/// always the same, and a single header that was copied answers it: it says something of those alone that have answered the
+/// deep one of late, which is why a [`Ledger`](crate::Ledger) asks that until it is answered, and again twice a day. The difficulty is taken
 /// from the known blocks' hashes, which cannot be had for less.
 #[derive(Debug, Clone)]
 pub struct ChainProbe {

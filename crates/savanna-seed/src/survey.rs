@@ -213,7 +213,7 @@ impl Survey {
             }
             None => {
                 self.counts.missed += 1;
-                Tried::Missed
+                if ending == Ending::ClosedByPeer { Tried::HungUp } else { Tried::Missed }
             }
             Some(introduction) => {
                 let judge = |headers: Vec<_>| self.probe.judge(question, &headers, introduction.height, &mut self.rng);

@@ -35,7 +35,7 @@ pub struct Kept {
     pub first_heard: UnixTime,
     /// When it last answered.
     pub last_success: UnixTime,
-    /// When it was last asked to show its chain at depth.
+    /// When it last showed its chain at depth.
     pub shown: UnixTime,
     /// When it is to be tried next.
     pub next: UnixTime,
@@ -71,38 +71,47 @@ impl Ledger {
     pub fn resume(&mut self, snapshot: Snapshot, now: UnixTime) {
         let Snapshot { nodes, floor } = snapshot;
         self.floor = self.floor.clone().resume(floor);
+        // Tries that lie ahead are the trace of a clock that was: all that was kept lies ahead by as much.
+        let ahead = nodes.iter().map(|kept| kept.reliability.last_try().max(kept.last_success).since(now)).max();
         let (answered, silent): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|kept| kept.reliability.successes() > 0);
         for kept in answered.into_iter().chain(silent) {
             if self.index.len() < self.config.capacity && !self.index.contains_key(&kept.address) {
-                self.add(Node::from_kept(kept, now));
+                self.add(Node::from_kept(kept, ahead.unwrap_or(0), now));
             }
         }
     }
 }
 
 impl Node {
-    /// Times that lie ahead are the trace of a clock that was wrong.
-    fn from_kept(kept: Kept, now: UnixTime) -> Self {
-        let mut reliability = kept.reliability;
-        reliability.set_back(reliability.last_try().since(now));
-        let mut steadiness = kept.steadiness;
-        steadiness.set_back(steadiness.seen().since(now));
-        let next = if kept.next.since(now) > LONGEST { now } else { kept.next };
-        Self {
+    /// Makes one from what was kept by a clock that was so many seconds ahead.
+    fn from_kept(kept: Kept, ahead: u32, now: UnixTime) -> Self {
+        let mut node = Self {
             address: kept.address,
-            reliability,
-            steadiness,
+            reliability: kept.reliability,
+            steadiness: kept.steadiness,
             said: kept.said.map(Box::new),
-            first_heard: kept.first_heard.min(now),
-            last_success: kept.last_success.min(now),
+            first_heard: kept.first_heard,
+            last_success: kept.last_success,
             asked: UnixTime::NEVER,
-            shown: kept.shown.min(now),
-            next,
+            ended: UnixTime::NEVER,
+            shown: kept.shown,
+            next: kept.next,
             source: kept.source,
             chain: kept.chain,
             failures: kept.failures,
             trying: Trying::No,
+        };
+        if ahead > 0 {
+            node.set_back(ahead);
         }
+        node.steadiness.set_back(node.steadiness.seen().since(now));
+        for time in [&mut node.first_heard, &mut node.last_success, &mut node.shown] {
+            *time = (*time).min(now);
+        }
+        if node.next.since(now) > LONGEST {
+            node.next = now;
+        }
+        node
     }
 }
 

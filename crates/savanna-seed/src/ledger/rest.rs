@@ -5,6 +5,7 @@ use rand_chacha::rand_core::Rng;
 use savanna_book::UnixTime;
 use savanna_peerset::crawler::Chain;
 
+use super::silence::BEFORE_TURN;
 use super::{Ledger, Node};
 use crate::Steadiness;
 
@@ -18,6 +19,9 @@ const GOOD: (u32, u32) = (30 * MINUTE, HOUR);
 /// The same until it is known to stay: shorter than absences are, so that none is missed.
 const WATCHED: (u32, u32) = (7 * MINUTE, 9 * MINUTE);
 const _: () = assert!(WATCHED.1 < Steadiness::GAP, "what is watched so is believed to stay");
+
+/// The same while it answers and is not good: after an absence of ours, say.
+const DOUBTFUL: (u32, u32) = (14 * MINUTE, 16 * MINUTE);
 
 /// How soon a node is asked again that was there before: its first failure may have been ours, in seconds.
 const AGAIN: u32 = 5 * MINUTE;
@@ -40,11 +44,21 @@ pub(super) const SHOW_AGAIN: u32 = 12 * HOUR;
 impl Ledger {
     /// Says when a node is tried next, after a try that counts.
     pub(super) fn rest(&mut self, id: u32, was_there: bool, now: UnixTime) {
+        if self.forget_hopeless(id) {
+            return;
+        }
         let Some(node) = self.nodes[id as usize].as_ref() else { return };
         let rest = if was_there {
             // Whoever comes and goes too often is not watched, or it would be asked the more for that.
             let is_watched = !node.steadiness.has_stayed() && !node.steadiness.is_flapping();
-            let (from, below) = if is_watched { WATCHED } else { GOOD };
+            let is_good = node.reliability.is_good_so_far();
+            let (from, below) = if is_watched {
+                WATCHED
+            } else if is_good {
+                GOOD
+            } else {
+                DOUBTFUL
+            };
             self.between(from, below)
         } else {
             let usual = usual_rest(node);
@@ -57,6 +71,17 @@ impl Ledger {
     /// Says when a node is tried next, after a try that says nothing of it.
     pub(super) fn rest_unsettled(&mut self, id: u32, now: UnixTime) {
         self.schedule(id, now.plus(UNSETTLED));
+    }
+
+    /// Says when a node is tried next that did not answer while nobody did.
+    pub(super) fn rest_offline(&mut self, id: u32, now: UnixTime) {
+        let is_proven = self.nodes[id as usize].as_ref().is_some_and(Node::is_proven);
+        self.schedule(id, now.plus(if is_proven { UNSETTLED } else { NEVER_ANSWERED }));
+    }
+
+    /// Says when a node is tried next that was asked too soon after it was asked before.
+    pub(super) fn rest_refused(&mut self, id: u32, now: UnixTime) {
+        self.schedule(id, now.plus(BEFORE_TURN));
     }
 
     fn schedule(&mut self, id: u32, next: UnixTime) {
@@ -90,7 +115,14 @@ impl Node {
     pub(super) fn set_back(&mut self, seconds: u32) {
         self.reliability.set_back(seconds);
         self.steadiness.set_back(seconds);
-        for time in [&mut self.first_heard, &mut self.last_success, &mut self.asked, &mut self.shown, &mut self.next] {
+        for time in [
+            &mut self.first_heard,
+            &mut self.last_success,
+            &mut self.asked,
+            &mut self.ended,
+            &mut self.shown,
+            &mut self.next,
+        ] {
             *time = time.minus(seconds);
         }
     }

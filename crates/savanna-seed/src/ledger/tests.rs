@@ -4,7 +4,10 @@ use savanna_wire::{AddrV2, Services, UserAgent};
 use super::*;
 use crate::{Authority, Roll, VantagePoint};
 
+mod liars;
+mod refusing;
 mod simulation;
+mod space;
 
 const START: UnixTime = UnixTime(1_790_000_000);
 const HEIGHT: u32 = 3_522_460;
