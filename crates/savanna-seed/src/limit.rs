@@ -27,6 +27,8 @@ pub struct Limits {
     pub connections: usize,
     /// TCP connections at the same time from one prefix.
     pub connections_of_prefix: usize,
+    /// TCP connections at the same time from one IPv4 /16 or IPv6 /48, such as one owner may have many prefixes of.
+    pub connections_of_network: usize,
     /// How long a TCP connection may take for a question, or for taking an answer, until it is closed.
     pub idle: Duration,
     /// Questions on one TCP connection, until it is closed.
@@ -41,6 +43,7 @@ impl Default for Limits {
             slip: 2,
             connections: 512,
             connections_of_prefix: 16,
+            connections_of_network: 64,
             idle: Duration::from_secs(5),
             questions: 256,
         }
@@ -71,6 +74,16 @@ impl Prefix {
                 Self(u64::from_be_bytes([2, a, b, c, d, e, f, g]))
             }
         }
+    }
+}
+
+/// A wider prefix as a number: an IPv4 /16 or an IPv6 /48, and which family above them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wide(u64);
+
+impl Wide {
+    pub(crate) const fn of(prefix: Prefix) -> Self {
+        Self(prefix.0 >> 8)
     }
 }
 

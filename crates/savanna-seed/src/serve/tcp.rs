@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::Shared;
 use super::answer::{Transport, answer as answered};
 use super::counts::one_more;
-use crate::limit::Prefix;
+use crate::limit::{Limits, Prefix, Wide};
 
 /// The largest question that is read. An asker with a larger one is cut off.
 const LARGEST_QUESTION: usize = 4096;
@@ -36,7 +36,7 @@ pub(crate) async fn answer(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let Some(place) = places.take(Prefix::of(from.ip()), &shared) else {
+        let Some(place) = places.take(Prefix::of(from.ip()), &shared.limits) else {
             one_more(&shared.zones.counters().connections_refused);
             continue;
         };
@@ -82,17 +82,31 @@ async fn question(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 /// Who has how many connections.
 #[derive(Debug, Default)]
-struct Places(Mutex<BTreeMap<Prefix, usize>>);
+struct Places(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    of_prefix: BTreeMap<Prefix, usize>,
+    of_network: BTreeMap<Wide, usize>,
+}
 
 impl Places {
-    fn take(self: &Arc<Self>, prefix: Prefix, shared: &Shared) -> Option<Place> {
+    /// # Security
+    /// One owner has thousands of prefixes in a row: by its network too, or he alone would have all places.
+    fn take(self: &Arc<Self>, prefix: Prefix, limits: &Limits) -> Option<Place> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        let of_prefix = taken.get(&prefix).copied().unwrap_or(0);
-        if all >= shared.limits.connections || of_prefix >= shared.limits.connections_of_prefix {
+        let of_prefix = taken.of_prefix.get(&prefix).copied().unwrap_or(0);
+        let of_network = taken.of_network.get(&Wide::of(prefix)).copied().unwrap_or(0);
+        let is_full = taken.all >= limits.connections
+            || of_prefix >= limits.connections_of_prefix
+            || of_network >= limits.connections_of_network;
+        if is_full {
             return None;
         }
-        taken.insert(prefix, of_prefix + 1);
+        taken.all += 1;
+        taken.of_prefix.insert(prefix, of_prefix + 1);
+        taken.of_network.insert(Wide::of(prefix), of_network + 1);
         Some(Place { places: Arc::clone(self), prefix })
     }
 }
@@ -107,11 +121,39 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.prefix) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.prefix);
-            }
+        taken.all -= 1;
+        one_less(&mut taken.of_prefix, self.prefix);
+        one_less(&mut taken.of_network, Wide::of(self.prefix));
+    }
+}
+
+fn one_less<P: Ord>(counts: &mut BTreeMap<P, usize>, of: P) {
+    if let Some(count) = counts.get_mut(&of) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&of);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn adversary_23_one_owner_does_not_take_all_places() {
+        let (places, limits) = (Arc::new(Places::default()), Limits::default());
+        let take = |ip: String| places.take(Prefix::of(ip.parse::<IpAddr>().unwrap()), &limits);
+        let of_one: Vec<_> =
+            (0..600).filter_map(|each| take(format!("2a01:4f8:1:{:x}::1", each << 8 & 0xff00))).collect();
+        let of_another: Vec<_> = (0..600).filter_map(|each| take(format!("60.9.{}.1", each % 256))).collect();
+        assert_eq!((of_one.len(), of_another.len()), (64, 64));
+        assert!(take("2a01:4f8:2::1".to_owned()).is_some() && take("60.10.0.1".to_owned()).is_some());
+        drop((of_one, of_another));
+        assert!(take("60.9.0.1".to_owned()).is_some(), "places are given back");
+        let taken = places.0.lock().unwrap();
+        assert_eq!((taken.all, taken.of_prefix.len(), taken.of_network.len()), (0, 0, 0));
     }
 }
