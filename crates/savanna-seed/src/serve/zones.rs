@@ -13,8 +13,9 @@ use super::counts::{Counters, Counts};
 use crate::roll::Roll;
 use crate::zone::{Prepared, Zone, ZoneError, wire};
 
-/// How long a roll is believed, seconds, unless another is given: whoever makes it may have died.
-pub const ROLL_LIFE: u64 = 600;
+/// How long a roll is believed, in seconds, unless it is given anew: whoever makes it may have died. It is to be given at least
+/// twice in this time.
+pub const ROLL_LIFE: u64 = 150;
 
 /// Why a zone's answers could not be made anew. What it says stays as it was.
 #[derive(Debug, Error)]
@@ -156,7 +157,9 @@ impl Served {
     }
 
     fn is_due(&self, now: u64) -> bool {
-        let making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        // A roll that was given by a clock that was ahead is believed no longer than another.
+        making.given = making.given.min(now);
         let is_stale = !making.roll.nodes.is_empty() && making.is_past(now);
         is_stale || now.saturating_sub(making.made) >= u64::from(self.zone.ttl()) || now < making.made
     }
@@ -164,6 +167,7 @@ impl Served {
     fn make(&self, roll: Option<Roll>, now: u64) -> Result<(), ZoneError> {
         let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let making = &mut *making;
+        making.given = making.given.min(now);
         match roll {
             Some(roll) => (making.roll, making.given) = (roll, now),
             None if making.is_past(now) => making.roll = Roll::default(),

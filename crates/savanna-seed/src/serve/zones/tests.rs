@@ -62,6 +62,16 @@ async fn a_roll_that_nobody_renews_is_forgotten_whatever_the_ttl() {
 }
 
 #[tokio::test]
+async fn adversary_13_a_roll_given_by_a_clock_that_was_ahead_is_forgotten_too() {
+    let zones = zones(60, NOW);
+    zones.update("seed.example", roll(), NOW + 86_400).await.unwrap();
+    zones.renew(NOW).await;
+    assert!(zones.is_ready("seed.example"));
+    zones.renew(NOW + ROLL_LIFE + 1).await;
+    assert!(!zones.is_ready("seed.example"));
+}
+
+#[tokio::test]
 async fn the_serial_moves_on_within_a_second_and_over_a_restart() {
     let zones = zones(60, NOW);
     let mut last = serial(&zones);
