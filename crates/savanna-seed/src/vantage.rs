@@ -6,7 +6,7 @@ use std::sync::Arc;
 use savanna_book::UnixTime;
 use savanna_wire::{PeerAddr, Services};
 
-use crate::{Ledger, Nameable, Refusal, Roll};
+use crate::{Ledger, Nameable, Refusal, Roll, Rules};
 
 /// What a vantage point saw of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +52,11 @@ impl VantagePoint {
         let sightings = sightings.map(|report| Sighting {
             address: report.address,
             good: report.verdict.ok().map(|nameable| nameable.services),
-            is_reached: report.last_success == report.reliability.last_try() && report.reliability.successes() > 0,
+            is_reached: report.failures == 0 && now.since(report.last_success) <= Rules::FRESH_FOR,
         });
-        Self { at: ledger.last_heard(), sightings: sightings.collect() }
+        // In a small network nobody may have been asked for a while, and what is known is still of the present.
+        let at = if ledger.is_stale(now) { ledger.last_heard() } else { now };
+        Self { at, sightings: sightings.collect() }
     }
 
     fn reached(&self) -> usize {
@@ -65,14 +67,15 @@ impl VantagePoint {
 /// Makes one roll of what several vantage points see. The same reports give the same roll, whoever asks.
 ///
 /// A node is named when more than half of the vantage points that tried it find it good: of two, both. One that has not reported for
-/// `stale_after` seconds has no voice, and neither has one that reaches less than a tenth of what the best of the others does: it is
+/// `stale_after` seconds, or whose clock is ahead by more, has no voice, and neither has one that reaches less than a tenth of what the best of the others does: it is
 /// offline itself. Without a voice left, nobody is named.
 ///
 /// What a node offers is what all who find it good have seen.
 #[must_use]
 pub fn merge(points: &[VantagePoint], stale_after: u32, now: UnixTime) -> Union {
     let mut union = Union::default();
-    let (fresh, stale): (Vec<_>, Vec<_>) = points.iter().partition(|point| now.since(point.at) <= stale_after);
+    let (fresh, stale): (Vec<_>, Vec<_>) =
+        points.iter().partition(|point| now.since(point.at).max(point.at.since(now)) <= stale_after);
     let most = fresh.iter().map(|point| point.reached()).max().unwrap_or(0);
     let (online, offline): (Vec<_>, Vec<_>) =
         fresh.into_iter().partition(|point| point.reached() > 0 && point.reached() * 10 >= most);

@@ -286,6 +286,8 @@ fn before_an_upgrade_those_who_are_ready_are_named_alone_if_they_are_enough() {
         let vetting = ledger.vet(now);
         assert_eq!((vetting.roll.nodes.len(), vetting.good), (named, named));
         assert_eq!(vetting.refused.get(&Refusal::NotReady).copied().unwrap_or(0), 20 - named);
+        let reported = ledger.reports(now).filter(|report| report.verdict == Err(Refusal::NotReady)).count();
+        assert_eq!(reported, 20 - named, "whoever writes it down sees the same");
     }
 }
 

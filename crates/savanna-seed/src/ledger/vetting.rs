@@ -44,6 +44,8 @@ pub struct Report<'a> {
     pub first_heard: UnixTime,
     /// When it last answered.
     pub last_success: UnixTime,
+    /// How many tries in a row it has not answered.
+    pub failures: u8,
     /// What it said of itself.
     pub said: Option<&'a Handshake>,
     /// What its headers say about its chain.
@@ -85,16 +87,23 @@ impl Ledger {
         if self.is_stale(now) { Roll::default() } else { self.vet(now).roll }
     }
 
-    /// Iterates over all that is known, by address. Which upgrade is near is not considered.
+    /// Iterates over all that is known, by address.
     pub fn reports(&self, now: UnixTime) -> impl Iterator<Item = Report<'_>> {
-        let rules = self.rules(now, self.height(now));
+        let height = self.height(now);
+        let rules = self.rules(now, height);
+        let good = self.nodes.iter().flatten().filter_map(|node| Some((rules.judge(&node.candidate()).ok()?, node)));
+        let preferred = self.preferred(&good.collect::<Vec<_>>(), height);
+        let is_ready = move |node: &Node| preferred.is_none_or(|version| node.speaks(version));
         let nodes = self.index.values().filter_map(|id| self.nodes[*id as usize].as_ref());
         nodes.map(move |node| Report {
             address: node.address,
-            verdict: rules.judge(&node.candidate()),
+            verdict: rules
+                .judge(&node.candidate())
+                .and_then(|nameable| if is_ready(node) { Ok(nameable) } else { Err(Refusal::NotReady) }),
             reliability: &node.reliability,
             first_heard: node.first_heard,
             last_success: node.last_success,
+            failures: node.failures,
             said: node.said.as_deref(),
             chain: node.chain,
         })

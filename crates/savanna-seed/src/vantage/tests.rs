@@ -55,8 +55,9 @@ fn one_that_is_stale_has_no_voice() {
     assert_eq!((union.heard, union.stale, union.roll.nodes.len()), (1, 2, 1));
     let all_stale = merge(&[stale(point(1..=2, &[1, 2]))], 300, NOW);
     assert_eq!((all_stale.heard, all_stale.roll), (0, Roll::default()), "never old data");
-    let ahead = VantagePoint { at: NOW.plus(9_999), ..point(1..=2, &[1, 2]) };
-    assert_eq!(named(&[ahead]), [1, 2], "a clock that is ahead is no reason");
+    let ahead = |seconds| VantagePoint { at: NOW.plus(seconds), ..point(1..=2, &[1, 2]) };
+    assert_eq!(named(&[ahead(300)]), [1, 2], "a clock that is somewhat ahead is no reason");
+    assert_eq!(named(&[ahead(301)]), [0; 0], "one that is further ahead would stay fresh for ever");
 }
 
 #[test]
@@ -64,4 +65,28 @@ fn what_is_offered_is_what_all_have_seen() {
     let mut other = point(1..=1, &[1]);
     Arc::make_mut(&mut other.sightings)[0].good = Some(Services(0x0100_0001));
     assert_eq!(merge(&[point(1..=1, &[1]), other], 300, NOW).roll.nodes[0].services, Services(1));
+}
+
+/// A look out of turn, and a silence of ours, leave a node reached.
+#[test]
+fn a_node_is_reached_that_did_not_fail_and_was_met_of_late() {
+    let chain = savanna_peerset::crawler::Chain::Ours;
+    let said = savanna_book::Handshake {
+        version: savanna_wire::ProtocolVersion(170_190),
+        services: BOTH,
+        height: 3_600_000,
+        user_agent: savanna_wire::UserAgent::new(&b"/Savanna:0.1.0/"[..]).unwrap(),
+    };
+    let config = crate::LedgerConfig::new(savanna_wire::Network::Mainnet);
+    let mut ledger = Ledger::new(config, 3_522_460, [7; 32]);
+    ledger.introduce((1..20).map(address), NOW);
+    let mut now = NOW;
+    for _ in 0..600 {
+        while let Some(next) = ledger.poll_try(now) {
+            ledger.note(next.address, crate::Tried::Met { said: said.clone(), chain }, now);
+        }
+        now = now.plus(10);
+    }
+    let point = VantagePoint::of(&ledger, now);
+    assert_eq!((point.at, point.reached()), (now, 19));
 }
