@@ -323,6 +323,12 @@ impl Ground {
         is_unreached.then(|| GroundFailure::Unreached { height: self.first_end() })
     }
 
+    /// Returns for how long lists have come of which none reaches the first checkpoint that is not proven.
+    #[must_use]
+    pub fn unreached_for(&self, now: Duration) -> Option<Duration> {
+        self.unreached_since.map(|since| now.saturating_sub(since))
+    }
+
     /// Returns whether as many lists are asked for as may be.
     fn is_busy(&self) -> bool {
         self.ranges.values().filter(|range| range.is_any_asked()).count() >= MOST_ASKED

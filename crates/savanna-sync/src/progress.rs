@@ -107,6 +107,8 @@ pub struct Summary {
     pub peers: usize,
     /// How many times a block was asked for again because it came with a wrong body, or not in time, or found no room.
     pub refetched: u64,
+    /// The height of a checkpoint that no peer's chain reaches, if that is why the tip is no higher: the peers are behind.
+    pub short_of: Option<u32>,
 }
 
 impl Summary {

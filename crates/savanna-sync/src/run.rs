@@ -22,6 +22,7 @@ use crate::{Fault, Found, Progress, Source, Store, Summary, SyncError};
 
 mod ask;
 mod branch;
+mod detour;
 mod disk;
 mod follow;
 mod goal;
@@ -33,6 +34,7 @@ mod options;
 mod tests;
 
 use ask::{Event, Flow, check, check_headers, off_thread};
+use detour::Detour;
 use disk::{Cut, Disk, Restored, Written, restore, write};
 use goal::Company;
 use ground::Way;
@@ -85,6 +87,7 @@ struct Run<N, T, F> {
     checkpoints: Checkpoints,
     /// By what the chain becomes known.
     way: Way,
+    detour: Detour,
     headers: Headers,
     download: Download,
     events: FuturesUnordered<BoxFuture<'static, Event>>,
@@ -143,6 +146,7 @@ where
             store,
             checkpoints,
             way,
+            detour: Detour::default(),
             headers: Headers::new(chain, options.until).above(anchors),
             download: Download::new(first, options.limits),
             events: FuturesUnordered::new(),
@@ -274,6 +278,9 @@ where
 
     fn handle_headers(&mut self, answers: &[Answer]) {
         self.is_checking = false;
+        if !self.is_by_headers() {
+            return;
+        }
         let change = self.headers.handle_answers(answers, self.now(), (self.clock)());
         if change.moot {
             self.unchecked.clear();
@@ -394,6 +401,7 @@ where
             elapsed: self.now(),
             peers: self.answered.len(),
             refetched: self.download.refetched(),
+            short_of: self.short_of(),
         }
     }
 

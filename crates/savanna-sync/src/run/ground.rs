@@ -69,6 +69,7 @@ where
 
     /// Asks for what is not known of the chain, as far as that is not the headers' business.
     pub(super) fn explore(&mut self, now: Duration) {
+        self.return_to_ground();
         match mem::replace(&mut self.way, Way::Headers) {
             Way::Ground(ground) => self.explore_ground(ground, now),
             Way::Climb(climb) => self.explore_climb(climb),
@@ -93,6 +94,9 @@ where
             if tip.height >= ground.end() && !self.disk.is_busy() {
                 return self.root();
             }
+        }
+        if self.is_detour_due(&ground, now) {
+            return self.leave_ground(&ground);
         }
         if let Some((height, long)) = self.download.lacking() {
             ground.handle_lack(height, long, now);
@@ -122,7 +126,7 @@ where
     }
 
     /// Reads back what the chain above known ground stands on.
-    fn root(&mut self) {
+    pub(super) fn root(&mut self) {
         self.way = Way::Rooting;
         self.download.prove(u32::MAX, u32::MAX);
         let (store, checkpoints) = (Arc::clone(&self.store), self.checkpoints.clone());

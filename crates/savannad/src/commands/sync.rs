@@ -151,8 +151,11 @@ async fn interrupted(store: Arc<BlockStore>) -> anyhow::Result<anyhow::Error> {
 }
 
 fn to_text(summary: &Summary) -> String {
-    let Summary { tip_height, tip_hash, blocks, peers, refetched, .. } = summary;
-    let at = format!("height {tip_height}: {tip_hash}");
+    let Summary { tip_height, tip_hash, blocks, peers, refetched, short_of, .. } = summary;
+    let behind = short_of.map_or_else(String::new, |height| {
+        format!("\nthe chains of these peers end there, and the network has a block at height {height}: others may have more")
+    });
+    let at = format!("height {tip_height}: {tip_hash}{behind}");
     if *blocks == 0 {
         return format!("{at}\nnothing new");
     }

@@ -159,14 +159,42 @@ async fn adversary_22_stale_blocks_stay_until_there_are_others_in_their_place() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn adversary_22_checkpoints_that_no_peer_reaches_end_it_after_a_bound() {
+async fn what_peers_have_that_are_behind_the_next_checkpoint_is_fetched() {
     let chain = chain(300, 50);
-    let net = net_of(&chain[..150], [honest(), honest()]).await;
-    let (store, started) = (memory(), Instant::now());
-    let error = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 300), |_| {}).await.unwrap_err();
-    assert!(matches!(error, SyncError::Unreached { height: 200 }), "{error}");
-    assert_eq!(store.blocks(), chain[..=100]);
-    assert!(started.elapsed() < 90_000 * MS, "{:?}", started.elapsed());
+    for end in [10, 150, 199] {
+        let net = net_of(&chain[..=end], [honest(), honest()]).await;
+        let (store, started) = (memory(), Instant::now());
+        let summary = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 300), |_| {}).await.unwrap();
+        assert_eq!(store.blocks(), chain[..=end]);
+        assert_eq!(summary.short_of, Some(if end < 100 { 100 } else { 200 }));
+        assert!(started.elapsed() < 15_000 * MS, "{:?}", started.elapsed());
+        assert!(net.closed.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_ground_goes_on_once_a_peer_reaches_the_next_checkpoint() {
+    let chain = chain(700, 50);
+    let behind = Habit { pace: 20 * MS, grows: [(120, chain.clone())].into(), ..honest() };
+    let net = net_of(&chain[..=150], [behind.clone(), behind]).await;
+    let store = memory();
+    let summary = sync(net.set.clone(), Arc::clone(&store), known(&chain, 100, 600), |_| {}).await.unwrap();
+    assert_eq!((store.blocks(), summary.short_of), (chain, None));
+    assert!(net.closed.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn adversary_19_a_branch_that_reaches_past_a_checkpoint_it_does_not_have_is_left() {
+    let chain = chain(700, 50);
+    let deep = branch(&chain, 150, 300);
+    let net = Net::of([(&deep[..], honest()), (&chain[..=160], honest())]).await;
+    let store = memory();
+    let note = |_| {};
+    let options = known(&chain, 100, 600);
+    // Nobody has the checkpoint, so there is no end to it that may be believed, but none of the branch is kept beyond it.
+    let ended = timeout(120_000 * MS, sync(net.set.clone(), Arc::clone(&store), options, note)).await;
+    assert!(ended.is_err() || matches!(ended, Ok(Err(SyncError::Unreached { .. }))), "{ended:?}");
+    assert!(store.blocks().len() <= 200, "{}", store.blocks().len());
 }
 
 #[tokio::test(start_paused = true)]
