@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Run;
 use super::ground::Way;
-use crate::ground::Ground;
+use crate::ground::{DOUBTED_AFTER, Ground};
 use crate::{Source, Store};
 
 /// How long lists may come of which none reaches the next checkpoint before headers are asked for; it doubles with each time that
@@ -33,11 +33,20 @@ where
         self.detour.around
     }
 
+    /// Returns up to which height blocks may be taken: none at or above a checkpoint of which it is not known that they lead to it.
+    pub(super) fn most(&self) -> u32 {
+        self.detour.around.map_or(u32::MAX, |height| height.saturating_sub(1))
+    }
+
     pub(super) fn is_detour_due(&self, ground: &Ground, now: Duration) -> bool {
         let patience = PATIENCE * (1 << self.detour.times.min(MAX_DOUBLINGS));
-        ground.unreached_for(now).is_some_and(|long| long >= patience)
-            && !self.disk.is_busy()
-            && !self.source.is_gathering()
+        let is_unreached = ground.unreached_for(now).is_some_and(|long| long >= patience);
+        // A list that ends right below the checkpoint may be that of a peer whose chain does.
+        let is_lacking = self
+            .download
+            .lacking()
+            .is_some_and(|(height, long)| height == ground.first_end() && long >= patience.max(DOUBTED_AFTER));
+        (is_unreached || is_lacking) && !self.disk.is_busy() && !self.source.is_gathering()
     }
 
     /// Leaves known ground. What was fetched of it and is not stored is forgotten.
@@ -49,8 +58,7 @@ where
 
     /// Goes back to known ground once headers reach the checkpoint's height.
     pub(super) fn return_to_ground(&mut self) {
-        let (tip, _) = self.headers.chain().tip();
-        let is_over = self.detour.around.is_some_and(|height| tip >= height);
+        let is_over = self.detour.around.is_some_and(|height| self.known_height() >= height);
         if !is_over || matches!(self.way, Way::Rooting | Way::Ground(_)) || self.disk.is_busy() {
             return;
         }

@@ -55,7 +55,7 @@ where
 {
     /// Returns the height to be reached, as far as the chain is known.
     pub(super) fn target(&self) -> u32 {
-        let tip = self.known_height();
+        let tip = self.known_height().min(self.most());
         self.until.map_or(tip, |until| until.min(tip))
     }
 
