@@ -248,6 +248,8 @@ where
             (self.progress)(Progress::Tip { height, hash });
         }
         let is_agreed = self.headers.is_done() && self.headers.is_agreed() && !self.headers.is_clock_doubted();
+        // Whoever agrees below a checkpoint is behind with us.
+        let is_agreed = is_agreed && self.short_of().is_none();
         if is_agreed
             && !self.headers.is_spurned()
             && !self.source.is_gathering()
@@ -296,6 +298,11 @@ where
         }
         if self.headers.is_clock_doubted() {
             return Some(Trouble::Clock);
+        }
+        if let Some(height) = self.short_of()
+            && self.headers.is_done()
+        {
+            return Some(Trouble::Unreached { height });
         }
         if self.headers.is_deep() {
             return Some(Trouble::DeepFork { depth: MAX_REORG_DEPTH });
