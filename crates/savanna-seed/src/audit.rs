@@ -217,7 +217,7 @@ impl Auditor {
     async fn apex(&mut self) {
         let servers = self.asker.ask(&self.zone, RecordType::NS, Transport::Udp, Some(UNCUT)).await;
         let servers = servers.map(|answer| answer.servers()).unwrap_or_default();
-        self.audit.demand("ns", !servers.is_empty(), format!("{} name servers: {}", servers.len(), servers.join(" ")));
+        self.audit.demand("ns", !servers.is_empty(), format!("name servers: {}", if servers.is_empty() { "none".to_owned() } else { servers.join(" ") }));
         let soa = self.asker.ask(&self.zone, RecordType::SOA, Transport::Udp, Some(UNCUT)).await;
         match soa.and_then(|answer| answer.soa()) {
             Some((contact, serial)) => {
@@ -242,13 +242,13 @@ impl Auditor {
 
     async fn dnssec(&mut self) {
         let keys = self.asker.ask(&self.zone, RecordType::DNSKEY, Transport::Tcp, Some(UNCUT)).await;
-        let addresses = self.asker.ask(&self.zone, RecordType::A, Transport::Tcp, Some(UNCUT)).await;
+        let answer = self.asker.ask(&self.zone, RecordType::A, Transport::Tcp, Some(UNCUT)).await;
         let has_key = keys.is_some_and(|answer| answer.has(RecordType::DNSKEY));
-        let is_signed = addresses.is_some_and(|answer| answer.has(RecordType::RRSIG));
+        let is_signed = answer.is_some_and(|answer| answer.has(RecordType::RRSIG));
         match (has_key, is_signed) {
             (true, true) => self.audit.note("dnssec", Verdict::Passed, "there is a key, and answers are signed"),
             (false, false) => self.audit.note("dnssec", Verdict::Noted, "answers are not signed"),
-            (true, false) => self.audit.note("dnssec", Verdict::Failed, "there is a key, and addresses are not signed"),
+            (true, false) => self.audit.note("dnssec", Verdict::Failed, "there is a key, and answers are not signed"),
             (false, true) => self.audit.note("dnssec", Verdict::Failed, "answers are signed, and there is no key"),
         }
     }

@@ -134,8 +134,10 @@ impl Asked {
         name > 0 && self.answer.get(question.clone()) == self.question.get(question)
     }
 
+    /// Returns whether a record of a kind is in the answer, or in what stands there for none.
     pub(super) fn has(&self, kind: RecordType) -> bool {
-        self.message.answers.iter().any(|record| record.record_type() == kind)
+        let mut records = self.message.answers.iter().chain(&self.message.authorities);
+        records.any(|record| record.record_type() == kind)
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "of all records only two kinds have addresses")]
