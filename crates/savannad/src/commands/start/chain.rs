@@ -21,6 +21,8 @@ pub(super) struct Chain {
     pub(super) target: u32,
     /// Whether the archive is whole to the tip, as far as peers tell.
     pub(super) is_synced: bool,
+    /// Whether nobody follows the chain for the moment.
+    is_stopped: bool,
     /// The tip that is worth announcing.
     pub(super) news: Option<Tip>,
     /// How many blocks, and bytes of blocks, were stored since the start.
@@ -163,10 +165,20 @@ impl Chain {
         self.tip = tip;
     }
 
+    /// Returns whether the chain is not followed for the moment.
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Ends following the chain until it is taken up anew: meanwhile nobody knows whether it is whole.
+    pub(super) fn stop(&mut self) {
+        (self.is_synced, self.is_stopped) = (false, true);
+    }
+
     /// Takes up the chain anew: what is told from here on is counted from zero.
     pub(super) fn take_up(&mut self) {
         self.before = (self.blocks, self.bytes);
-        (self.following, self.is_synced) = (None, false);
+        (self.following, self.is_synced, self.is_stopped) = (None, false, false);
     }
 
     /// Returns how fast blocks were stored of late.

@@ -56,6 +56,7 @@ impl Following {
             let news = news(self.set.events());
             let told = |progress: Progress| self.hear(&progress);
             let error = follow(source, Arc::clone(&self.store), self.options.clone(), news, told).await;
+            self.chain.send_modify(Chain::stop);
             if let SyncError::Store(error) = error {
                 tracing::error!(%error, "the chain cannot be kept");
                 self.disk.recover(error).await;

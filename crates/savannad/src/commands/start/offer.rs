@@ -76,7 +76,7 @@ async fn announce(set: &PeerSet, hash: BlockHash) {
 /// Returns where a node with a chain stands. The chain is offered while it is whole to the tip, and to nobody before.
 fn standing(network: Network, is_local: bool, chain: &Chain) -> Standing {
     let height = chain.height();
-    let is_whole = height.is_some() && (chain.is_synced || (is_local && !chain.is_behind()));
+    let is_whole = height.is_some() && (chain.is_synced || (is_local && !chain.is_behind() && !chain.is_stopped()));
     let services = if is_whole { Services::NODE_NETWORK } else { Services::NONE };
     // An archive that has only begun says nothing of the rules in force.
     let floor = floor(network, None).max(floor(network, height));
@@ -108,6 +108,26 @@ mod tests {
         assert_eq!(offered(Network::Mainnet, false, &kept), Services::NODE_NETWORK);
         kept.note(&Progress::Behind { height: 11, target: 20 }, None, never);
         assert_eq!(offered(Network::Mainnet, false, &kept), Services::NONE);
+    }
+
+    #[test]
+    fn adversary_27_nothing_is_offered_while_the_chain_is_not_followed() {
+        let tip = Tip { height: 11, hash: BlockHash([2; 32]) };
+        let mut kept = chain(10);
+        kept.note(&Progress::Synced { height: tip.height, hash: tip.hash }, None, |_| {
+            unreachable!("there is no trouble")
+        });
+        for (network, is_local) in [(Network::Mainnet, false), (Network::Regtest, true)] {
+            let mut kept = kept.clone();
+            assert_eq!(standing(network, is_local, &kept).services, Services::NODE_NETWORK);
+            kept.stop();
+            assert_eq!(standing(network, is_local, &kept).services, Services::NONE);
+            kept.reopened(Some(tip));
+            assert_eq!(standing(network, is_local, &kept).services, Services::NONE);
+            kept.take_up();
+            let services = if is_local { Services::NODE_NETWORK } else { Services::NONE };
+            assert_eq!(standing(network, is_local, &kept).services, services);
+        }
     }
 
     #[test]
