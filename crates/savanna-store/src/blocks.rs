@@ -9,6 +9,7 @@ use savanna_wire::{Block, BlockHash, Network};
 
 use crate::engine::Engine;
 use crate::marker::{claim, network_of, sync_dir};
+use crate::transactions::ids_of;
 use crate::writer::{Cut, Status, Writer, has_lost_its_index, read};
 use crate::{Indexed, StoreError};
 
@@ -175,8 +176,8 @@ impl BlockStore {
 
     /// Removes every block above `height`, or all of them without one, and returns the new tip.
     ///
-    /// A crash in the middle leaves a chain that ends at or above `height`. What is removed keeps its room on the disk until the
-    /// store is opened again.
+    /// A crash in the middle leaves a chain that ends at or above `height`. What is removed keeps its room on the disk for good if
+    /// other blocks were appended behind it; otherwise until the store is opened again.
     ///
     /// # Errors
     /// The disk's or the engine's.
@@ -234,7 +235,8 @@ impl BlockStore {
             // Blocks may leave meanwhile.
             let Some(block) = self.serve(height)? else { break };
             bytes += block.bytes().len();
-            blocks.push((height, block));
+            // Hashed here, so that no write waits for it.
+            blocks.push((height, block.hash(), ids_of(&block).collect()));
             if bytes >= INDEX_STEP_BYTES {
                 break;
             }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::OwnedWriteBatch;
-use savanna_wire::{Block, BlockHash, Network};
+use savanna_wire::{Block, BlockHash, Network, TxId};
 
 use crate::bodies::{Bodies, Place};
 use crate::engine::{BODIES, Engine};
@@ -128,7 +128,7 @@ impl Writer {
             batch.insert(&engine.index, height.to_be_bytes(), row.encode());
             batch.insert(&engine.heights, block.hash().0, height.to_be_bytes());
             if now.indexed == Some(height) {
-                index_block(engine, batch, height, block);
+                index_ids(engine, batch, height, ids_of(block));
                 now.indexed = height.checked_add(1);
             }
             (now.tip, start) = (Some(Tip { height, hash: block.hash() }), row.end());
@@ -292,23 +292,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds the transactions of `blocks`, which begin where the index of transactions ends, and returns whether they still did.
+    /// Adds the transactions of `blocks`, of each its height, its hash and their ids, which begin where the index of transactions ends, and returns whether they still did.
     pub(crate) fn index(
         &mut self,
         engine: &Engine,
         status: &Mutex<Status>,
-        blocks: &[(u32, Block)],
+        blocks: &[(u32, BlockHash, Vec<TxId>)],
     ) -> Result<bool, StoreError> {
         let mut now = read(status);
-        let (Some((first, _)), Some((last, newest))) = (blocks.first(), blocks.last()) else { return Ok(false) };
+        let (Some((first, ..)), Some((last, newest, _))) = (blocks.first(), blocks.last()) else { return Ok(false) };
         // Each names the one before, so the last stands for all of them.
-        let is_there = engine.row(*last)?.is_some_and(|row| row.entry.hash == newest.hash());
+        let is_there = engine.row(*last)?.is_some_and(|row| row.entry.hash == *newest);
         if now.indexed != Some(*first) || !is_there {
             return Ok(false);
         }
         let mut batch = engine.batch();
-        for (height, block) in blocks {
-            index_block(engine, &mut batch, *height, block);
+        for (height, _, ids) in blocks {
+            index_ids(engine, &mut batch, *height, ids.iter().copied());
         }
         now.indexed = last.checked_add(1);
         mark_height(engine, &mut batch, INDEXED, now.indexed);
@@ -355,9 +355,9 @@ fn is_whole(engine: &Engine, height: u32) -> Result<bool, StoreError> {
     Ok(place.is_of(&engine.bodies.read(place.start, entry.length)?))
 }
 
-fn index_block(engine: &Engine, batch: &mut OwnedWriteBatch, height: u32, block: &Block) {
+fn index_ids(engine: &Engine, batch: &mut OwnedWriteBatch, height: u32, ids: impl Iterator<Item = TxId>) {
     let Some(transactions) = &engine.transactions else { return };
-    for (index, id) in (0..).zip(ids_of(block)) {
+    for (index, id) in (0..).zip(ids) {
         batch.insert(transactions, id.0, place_bytes(height, index));
     }
 }
