@@ -192,13 +192,14 @@ impl<T: Archive> Call<T> {
         read: impl FnOnce(&T) -> Result<Part<I>, StoreError> + Send + 'static,
     ) -> Option<Vec<I>> {
         let turn = self.in_time(self.turn_to_search()).await?;
-        let shared = Arc::clone(&self.shared);
-        let part = self.read(turn, move || read(&shared.archive)).await?;
-        let part = part.map_err(|error| self.shared.failed(&error)).ok()?;
-        self.charge(part.items.len() * kind.weight());
-        if let Some(last) = part.last {
-            self.peer.repeats().note(kind, last, Instant::now());
-        }
+        let (shared, is_paced) = (Arc::clone(&self.shared), self.is_paced);
+        let part = self.read(turn, move || {
+            let part = read(&shared.archive);
+            shared.charge(is_paced, part.as_ref().map_or(0, |part| part.items.len() * kind.weight()));
+            part
+        });
+        let part = part.await?.map_err(|error| self.shared.failed(&error)).ok()?;
+        self.peer.repeats().note(kind, part.last, Instant::now());
         Some(part.items)
     }
 
@@ -208,11 +209,14 @@ impl<T: Archive> Call<T> {
             Some((held, self.turn().await?))
         };
         let Some((held, turn)) = self.in_time(room).await else { return nothing_of(hashes) };
-        let shared = Arc::clone(&self.shared);
-        let read = self.read(turn, move || shared.blocks(&hashes, held)).await;
-        let Some(answer) = read else { return Response::Nil };
-        let bytes = answer.found.iter().map(|block| block.bytes().len()).sum();
-        self.charge(bytes);
+        let (shared, is_paced) = (Arc::clone(&self.shared), self.is_paced);
+        let read = self.read(turn, move || {
+            let answer = shared.blocks(&hashes, held);
+            let bytes = answer.found.iter().map(|block| block.bytes().len()).sum();
+            shared.charge(is_paced, bytes);
+            (answer, bytes)
+        });
+        let Some((answer, bytes)) = read.await else { return Response::Nil };
         self.shared.counters.served(&answer, bytes);
         Response::Blocks(answer)
     }
@@ -247,15 +251,16 @@ impl<T: Archive> Call<T> {
         });
         reading.await.ok()
     }
-
-    fn charge(&self, bytes: usize) {
-        if self.is_paced {
-            self.shared.pace.charge(bytes, Instant::now());
-        }
-    }
 }
 
 impl<T: Archive> Shared<T> {
+    /// Books what was read, though whoever asked may have gone away meanwhile.
+    fn charge(&self, is_paced: bool, bytes: usize) {
+        if is_paced {
+            self.pace.charge(bytes, Instant::now());
+        }
+    }
+
     /// Reads blocks, each of which holds its bytes' place in the budget.
     fn blocks(&self, hashes: &[BlockHash], mut held: Held) -> Partial<Block, BlockHash> {
         let mut answer = answer::blocks(&*self.archive, hashes, |error| self.failed(&error));

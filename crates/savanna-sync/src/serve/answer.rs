@@ -122,21 +122,22 @@ fn following<T: Archive>(
     for _ in 0..ATTEMPTS {
         let common = common(archive, locator)?;
         let (from, known) = common.map_or((0, 0), |(height, _)| (height, 1));
-        let mut hashes = archive.hashes(from, most + known)?.into_iter();
+        let (first, parent) = common.map_or((0, BlockHash::ZERO), |(height, hash)| (height + 1, hash));
+        let end = stop.map(|stop| archive.height_of(stop)).transpose()?.flatten();
+        // Whoever names what it has wants nothing more.
+        let wanted = end.map_or(most, |end| most.min(end.saturating_add(1).saturating_sub(first) as usize));
+        if wanted == 0 {
+            return Ok(Following::NOTHING);
+        }
+        let mut hashes = archive.hashes(from, wanted + known)?.into_iter();
         if let Some((_, hash)) = common
             && hashes.next() != Some(hash)
         {
             continue;
         }
-        let (first, parent) = common.map_or((0, BlockHash::ZERO), |(height, hash)| (height + 1, hash));
         let mut hashes: Vec<_> = hashes.collect();
-        if let Some(stop) = stop {
-            match hashes.iter().position(|hash| *hash == stop) {
-                Some(position) => hashes.truncate(position + 1),
-                // Whoever names what it has wants nothing more.
-                None if archive.height_of(stop)?.is_some_and(|height| height < first) => hashes.clear(),
-                None => {}
-            }
+        if let Some(position) = stop.and_then(|stop| hashes.iter().position(|hash| *hash == stop)) {
+            hashes.truncate(position + 1);
         }
         return Ok(Following { first, parent, hashes });
     }

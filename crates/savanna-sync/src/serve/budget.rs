@@ -184,13 +184,13 @@ impl Repeats {
         self.paid.and_then(|paid| paid.checked_sub(Self::CREDIT))
     }
 
-    /// Notes up to which height something was told.
-    pub(super) fn note(&mut self, kind: Kind, last: u32, now: Instant) {
+    /// Notes up to which height something was told; nothing told costs as much as a repeat, since it had to be looked for.
+    pub(super) fn note(&mut self, kind: Kind, last: Option<u32>, now: Instant) {
         let told = &mut self.told[kind as usize];
-        if *told >= Some(last) {
+        if *told >= last {
             self.paid = Some(self.paid.map_or(now, |paid| paid.max(now)) + Self::PERIOD);
         } else {
-            *told = Some(last);
+            *told = last;
         }
     }
 }
