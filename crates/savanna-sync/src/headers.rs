@@ -31,6 +31,7 @@ pub use anchors::Anchors;
 use deferred::Deferred;
 pub use exchange::{Answer, Change, HeaderAction, HeaderFault, Heard, Whom};
 pub use judge::{Judged, Verdict};
+use rounds::SEVERAL;
 use told::Told;
 use tree::End;
 
@@ -105,6 +106,8 @@ pub struct Headers {
     is_agreed: bool,
     /// Whether a survey has to be begun anew.
     is_cut_short: bool,
+    /// Whether it was for nothing that it was cut short: it runs to its end before anybody else is heard.
+    is_patient: bool,
     /// Who has headers from the future, of those asked since the last survey began.
     early: BTreeSet<PeerId>,
     is_clock_doubted: bool,
@@ -142,6 +145,7 @@ impl Headers {
             has_ended: false,
             is_agreed: false,
             is_cut_short: false,
+            is_patient: false,
             early: BTreeSet::new(),
             is_clock_doubted: false,
             deep: BTreeSet::new(),
@@ -263,7 +267,7 @@ impl Headers {
         change.moot = std::mem::take(&mut self.unchecked) > 0;
         self.ahead = None;
         if ends.is_empty() {
-            self.is_deep |= !self.deep.is_empty();
+            self.is_deep |= self.deep.len() >= SEVERAL;
             self.rest(now);
         } else {
             self.go_on(&ends, change.new > 0, now);
@@ -357,8 +361,16 @@ impl Headers {
     /// # Security
     /// Whoever keeps a block to himself whose header he tells (withholding) would otherwise hold us where it hangs.
     pub fn set_aside(&mut self, hash: BlockHash, now: Duration) -> Option<u32> {
-        self.deferred.add(hash, now);
+        if let Some(oldest) = self.deferred.add(hash, now) {
+            self.chain.readmit(oldest);
+        }
         self.reject(hash)
+    }
+
+    /// Forgets that blocks of the best chain up to a height were ever set aside: they are stored.
+    pub fn handle_stored(&mut self, height: u32) {
+        let chain = &self.chain;
+        self.deferred.retain(|hash| chain.height_of(hash).is_none_or(|of| of > height));
     }
 
     /// Ends the history of the chain at a height: no branch that parts below is followed, and what nothing depends on is forgotten

@@ -24,16 +24,20 @@ struct Rest {
 }
 
 impl Deferred {
-    pub(super) fn add(&mut self, hash: BlockHash, now: Duration) {
+    /// Sets a block aside, and returns one that is to be let in again for want of room.
+    pub(super) fn add(&mut self, hash: BlockHash, now: Duration) -> Option<BlockHash> {
         let times = self.0.get(&hash).map_or(0, |rest| rest.times + 1);
-        if self.0.len() >= MAX_DEFERRED
-            && times == 0
-            && let Some(&first) =
-                self.0.iter().filter(|(_, rest)| !rest.is_out).min_by_key(|(_, rest)| rest.until).map(|(hash, _)| hash)
-        {
-            self.0.remove(&first);
-        }
+        let is_full = self.0.len() >= MAX_DEFERRED && times == 0;
+        let oldest = self.0.iter().min_by_key(|(_, rest)| (rest.is_out, rest.until)).map(|(&hash, _)| hash);
+        let oldest = oldest.filter(|_| is_full);
+        let let_in = oldest.and_then(|hash| self.0.remove_entry(&hash)).filter(|(_, rest)| rest.is_out);
         self.0.insert(hash, Rest { until: now + FIRST * (1 << times.min(MAX_DOUBLINGS)), times, is_out: true });
+        let_in.map(|(hash, _)| hash)
+    }
+
+    /// Forgets all but those that are to be kept.
+    pub(super) fn retain(&mut self, keep: impl Fn(BlockHash) -> bool) {
+        self.0.retain(|&hash, _| keep(hash));
     }
 
     /// Returns what is to be let in again.
@@ -48,5 +52,25 @@ impl Deferred {
 
     pub(super) fn wakes_at(&self) -> Option<Duration> {
         self.0.values().filter(|rest| rest.is_out).map(|rest| rest.until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_bound_the_one_longest_aside_is_let_in_again() {
+        let (mut deferred, block) = (Deferred::default(), |number: u8| BlockHash([number; 32]));
+        for number in 0..200 {
+            let let_in = deferred.add(block(number), Duration::from_millis(number.into()));
+            let expected = usize::from(number).checked_sub(MAX_DEFERRED).map(|_| number - 64);
+            assert_eq!(let_in, expected.map(block));
+            assert!(deferred.0.len() <= MAX_DEFERRED);
+        }
+        assert_eq!(deferred.wake(Duration::from_secs(6)).len(), MAX_DEFERRED);
+        assert_eq!(deferred.add(block(200), Duration::from_secs(6)), None, "it was in already");
+        deferred.retain(|hash| hash == block(200));
+        assert_eq!(deferred.0.len(), 1);
     }
 }

@@ -13,7 +13,7 @@ const FIRST_REST: Duration = Duration::from_millis(100);
 const MAX_DOUBLINGS: u32 = 5;
 
 /// How many peers have to say what would be a fault of each alone, where there are as many.
-const SEVERAL: usize = 2;
+pub(super) const SEVERAL: usize = 2;
 
 impl Headers {
     /// Decides what to ask next, once answers have been taken.
@@ -57,15 +57,19 @@ impl Headers {
         self.is_clock_doubted = self.early.len() >= enough && !self.early.is_empty();
         self.is_deep = self.deep.len() >= SEVERAL;
         self.is_spurned = answered > 0 && self.spurned.len() >= answered;
-        (self.is_agreed, self.is_cut_short, self.state) = (true, false, State::Done);
+        (self.is_agreed, self.is_cut_short, self.is_patient, self.state) = (true, false, false, State::Done);
         self.has_ended = true;
     }
 
     /// Turns to what a peer told, if nothing of more weight is under way. A survey is begun anew behind it.
+    ///
+    /// # Security
+    /// One telling that brings nothing may cut a survey short, and no second: peers that come and go, or announce what nobody has,
+    /// would keep it from ever ending, and us from knowing that we are at the tip.
     pub(super) fn turn_to_told(&mut self, now: Duration) {
         let is_free = match (self.state, self.stage) {
             (State::Done, _) => true,
-            (State::Asked(_) | State::Waiting(_), Stage::Survey) => self.has_ended,
+            (State::Asked(_) | State::Waiting(_), Stage::Survey) => self.has_ended && !self.is_patient,
             (State::Asked(_) | State::Waiting(_) | State::Checking, _) => false,
         };
         if !is_free {
@@ -80,7 +84,8 @@ impl Headers {
     /// Goes back to where a telling was turned to.
     fn end_told(&mut self, now: Duration) {
         let chain = &self.chain;
-        self.told.end(|hash| chain.contains(hash), now);
+        let is_fruitful = self.told.end(|hash| chain.contains(hash), now);
+        self.is_patient |= self.is_cut_short && !is_fruitful;
         self.stage = Stage::Survey;
         self.state = if self.is_cut_short { State::Waiting(now) } else { State::Done };
     }

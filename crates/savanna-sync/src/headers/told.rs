@@ -76,12 +76,12 @@ impl Told {
         self.questions < MAX_QUESTIONS
     }
 
-    /// Ends the question that was asked, and remembers a peer that does not have what it announced.
-    pub(super) fn end(&mut self, is_known: impl Fn(BlockHash) -> bool, now: Duration) {
-        let Some((peer, Some(hash))) = self.asked.take() else { return };
+    /// Ends the question that was asked, and remembers a peer that does not have what it announced. Returns whether one has.
+    pub(super) fn end(&mut self, is_known: impl Fn(BlockHash) -> bool, now: Duration) -> bool {
+        let Some((peer, Some(hash))) = self.asked.take() else { return false };
         if is_known(hash) {
             self.muted.remove(&peer);
-            return;
+            return true;
         }
         let times = self.muted.get(&peer).map_or(0, |mute| mute.times + 1);
         let until = now + MUTED_FOR * (1 << times.min(MAX_DOUBLINGS));
@@ -89,5 +89,6 @@ impl Told {
         if self.muted.len() > MAX_MUTED {
             self.muted.pop_first();
         }
+        false
     }
 }

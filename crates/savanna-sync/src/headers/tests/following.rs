@@ -79,3 +79,22 @@ fn a_block_set_aside_is_let_in_again_and_its_rival_followed_meanwhile() {
     world.run();
     assert_eq!(world.tip(), tip_of(&world.peers[0].1));
 }
+
+#[test]
+fn adversary_22_peers_that_come_without_end_keep_no_survey_from_its_end() {
+    let all = chain(40, 0);
+    let mut world = at_end(&all);
+    world.headers.ask_again(world.now);
+    for number in 0..100 {
+        world.headers.handle_joined(PeerId(1000 + number), world.now);
+        world.headers.handle_announced(PeerId(2000 + number), BlockHash([3; 32]), world.now);
+        if world.headers.is_done() {
+            break;
+        }
+        if let Some(HeaderAction::Ask { whom, locator }) = world.headers.poll_action(world.now) {
+            world.ask(whom, &locator);
+        }
+    }
+    assert!(world.headers.is_done() && world.headers.is_agreed());
+    assert!(world.questions <= 3, "{}", world.questions);
+}
