@@ -325,6 +325,11 @@ impl Download {
         self.window.lowest_lack().map(|(height, _, long)| (height, long))
     }
 
+    /// Forgets that the network lacked the lowest missing block: it was not there to be asked.
+    pub fn forgive(&mut self) {
+        self.window.forgive();
+    }
+
     /// Takes out the next blocks in order, up to about `bytes` of them; they count as unstored until
     /// [`Self::handle_stored`].
     pub fn take_run(&mut self, bytes: usize) -> Vec<Block> {

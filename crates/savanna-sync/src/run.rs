@@ -36,7 +36,7 @@ mod tests;
 use ask::{Event, Flow, check, check_headers, off_thread};
 use detour::Detour;
 use disk::{Cut, Disk, Restored, Written, restore, write};
-use goal::Company;
+use goal::{Company, Touch};
 use ground::Way;
 
 pub use follow::follow;
@@ -76,6 +76,18 @@ where
     Ok(run.summary(tip))
 }
 
+/// Of how many peers is kept that they answered, and that they were reported; beyond them the oldest connection is forgotten.
+const MAX_REMEMBERED: usize = 4_096;
+
+/// Remembers a peer, and returns whether it was not known.
+fn remember(peers: &mut BTreeSet<PeerId>, peer: PeerId) -> bool {
+    let is_new = peers.insert(peer);
+    if peers.len() > MAX_REMEMBERED {
+        peers.pop_first();
+    }
+    is_new
+}
+
 struct Run<N, T, F> {
     started: Instant,
     network: Network,
@@ -105,9 +117,10 @@ struct Run<N, T, F> {
     /// Whether anything has come since.
     moved: bool,
     disk: Disk,
+    touch: Touch,
     blocks: u64,
     bytes: u64,
-    /// Peers that gave something, but for those reported.
+    /// The last peers that gave something, but for those reported.
     answered: BTreeSet<PeerId>,
     reported: BTreeSet<PeerId>,
     progress: F,
@@ -159,6 +172,7 @@ where
             surveyed: 0,
             moved: false,
             disk,
+            touch: Touch::default(),
             blocks: 0,
             bytes: 0,
             answered: BTreeSet::new(),
@@ -240,8 +254,13 @@ where
     fn handle_arrivals(&mut self, ask: AskId, arrivals: Vec<Arrival>) {
         let good = arrivals.iter().filter_map(|arrival| arrival.result.as_ref().ok());
         let good = good.filter(|delivery| delivery.verdict.is_ok()).map(|delivery| delivery.peer);
-        self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
+        for peer in good.filter(|peer| !self.reported.contains(peer)) {
+            remember(&mut self.answered, peer);
+        }
         let now = self.now();
+        if arrivals.iter().any(|arrival| arrival.result.is_ok()) {
+            self.touch.hear(now);
+        }
         let sights = self.download.handle_arrivals(ask, arrivals, now);
         self.handle_sights(&sights, now);
     }
@@ -253,6 +272,7 @@ where
         }
         self.header_ask = None;
         let Ok(found) = found else { return self.headers.handle_failed(self.now()) };
+        self.touch.hear(self.now());
         let heard = |Found { peer, headers }: &Found| {
             let last = headers.last().map(BlockHeader::hash);
             Heard { peer: *peer, count: headers.len(), last }
@@ -288,7 +308,9 @@ where
         }
         self.check_headers();
         let good = answers.iter().filter(|answer| answer.headers.is_ok()).map(|answer| answer.peer);
-        self.answered.extend(good.filter(|peer| !self.reported.contains(peer)));
+        for peer in good.filter(|peer| !self.reported.contains(peer)) {
+            remember(&mut self.answered, peer);
+        }
         if change.new > 0 {
             self.moved = true;
             let (height, _) = self.headers.chain().tip();
@@ -310,6 +332,7 @@ where
         }
         (self.progress)(Progress::Download(self.download.counts()));
         if let (Some(tip), 1..) = (written.tip, written.blocks) {
+            self.headers.handle_stored(tip.height);
             let (target, height) = (self.target(), tip.height);
             let (blocks, bytes) = (self.blocks, self.bytes);
             (self.progress)(Progress::Stored { height, target, blocks, bytes });
@@ -381,7 +404,7 @@ where
 
     fn report(&mut self, peer: PeerId, why: Fault) {
         self.answered.remove(&peer);
-        if self.reported.insert(peer) {
+        if remember(&mut self.reported, peer) {
             self.source.report(peer, Offence::InvalidAnswer);
             (self.progress)(Progress::Reported { peer, why });
         }

@@ -203,6 +203,13 @@ impl Window {
         Some((self.height_at(self.ready), lack.why, lack.last.saturating_sub(lack.since)))
     }
 
+    /// Forgets the lack of the lowest missing block.
+    pub(super) fn forgive(&mut self) {
+        if let Some(slot) = self.slots.get_mut(self.ready) {
+            slot.lack = None;
+        }
+    }
+
     /// Returns how many more blocks may be asked for within the limits.
     ///
     /// The lowest missing one may always be asked for once nothing waits to be stored, because nothing else would ever make

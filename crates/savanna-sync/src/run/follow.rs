@@ -30,6 +30,9 @@ const SURVEY_DOUBTED: Duration = Duration::from_secs(10);
 /// For how long everybody may lack the next block before its branch is set aside for the best of the others.
 const WITHHELD_AFTER: Duration = Duration::from_secs(3);
 
+/// How long nobody may answer while a block is lacking before several are asked whether they are there.
+const ANSWERS_AGAIN: Duration = Duration::from_secs(1);
+
 /// How far, or for how long, the store may be behind the best chain before a follower is no longer at the tip.
 const LAG_BLOCKS: u32 = 3;
 const LAG_TIME: Duration = Duration::from_secs(10);
@@ -89,6 +92,8 @@ struct Watch {
     told: Option<BlockHash>,
     synced: Option<BlockHash>,
     lag_since: Option<Duration>,
+    /// The height of the block that comes next and that everybody lacks, and since when.
+    lacked: Option<(u32, Duration)>,
     /// A block that keeps us from the chain that peers have.
     obstacle: Option<Trouble>,
     trouble: Option<Trouble>,
@@ -104,6 +109,7 @@ impl Watch {
             told: None,
             synced: None,
             lag_since: None,
+            lacked: None,
             obstacle: None,
             trouble: None,
         }
@@ -218,22 +224,51 @@ where
         let (tip, _) = self.headers.chain().tip();
         // Further below, its headers would be dear to fetch again, and no branch there is a rival of as much work.
         let is_near = |height: u32| tip.saturating_sub(height) <= MAX_REORG_DEPTH;
-        let lacking = self.download.lacking().filter(|&(height, long)| long >= WITHHELD_AFTER && is_near(height));
+        let lacking = self.download.lacking().filter(|&(height, _)| is_near(height));
+        let withheld = self.withheld(watch, lacking, now);
         let fork = if let Some(Failure::Invalid { height, hash, error }) = self.download.failure() {
             watch.obstacle = Some(Trouble::InvalidBlock { height, hash, error });
             self.headers.reject(hash)
-        } else if let Some((height, _)) = lacking {
+        } else if let Some(height) = withheld {
             let Some(hash) = self.headers.chain().hash_at(height) else { return };
             watch.obstacle = Some(Trouble::Undelivered { height, hash });
             self.headers.set_aside(hash, now)
         } else {
             return;
         };
+        // Whether the rest is all that there is has to be found out anew.
+        watch.synced = None;
         if let Some(fork) = fork {
             self.rebase(fork);
             // Somebody may have another branch of as much work, which was passed over for this one.
             watch.hasten(now);
         }
+    }
+
+    /// Returns the height of a block that is kept from us: everybody lacks it, and they were there to be asked for all that time.
+    ///
+    /// A network that is lost withholds nothing.
+    fn withheld(&mut self, watch: &mut Watch, lacking: Option<(u32, Duration)>, now: Duration) -> Option<u32> {
+        let is_lost = |since: Duration| since < self.touch.since();
+        if self.source.peers() == 0 || watch.lacked.is_some_and(|(_, since)| is_lost(since)) {
+            self.download.forgive();
+            watch.lacked = None;
+            return None;
+        }
+        let Some((height, long)) = lacking else {
+            watch.lacked = None;
+            return None;
+        };
+        let since = watch.lacked.filter(|&(of, _)| of == height).map_or(now, |(_, since)| since);
+        watch.lacked = Some((height, since));
+        if self.touch.heard_at() < since + WITHHELD_AFTER {
+            // Whoever is there answers that, though he is silent of the block.
+            if now >= self.touch.heard_at().max(since) + ANSWERS_AGAIN {
+                watch.hasten(now);
+            }
+            return None;
+        }
+        (long >= WITHHELD_AFTER).then_some(height)
     }
 
     /// Tells whether the store is at the tip.

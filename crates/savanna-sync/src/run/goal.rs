@@ -47,6 +47,34 @@ impl Company {
     }
 }
 
+/// How long nobody may answer anything before the network counts as lost.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// Since when, and until when, somebody answered with headers or blocks. That a block is lacking may be said of peers that are silent.
+#[derive(Debug, Default)]
+pub(super) struct Touch {
+    since: Duration,
+    heard_at: Duration,
+}
+
+impl Touch {
+    /// Takes the news that somebody answered something.
+    pub(super) fn hear(&mut self, now: Duration) {
+        if now > self.heard_at + LOST_AFTER {
+            self.since = now;
+        }
+        self.heard_at = now;
+    }
+
+    pub(super) const fn since(&self) -> Duration {
+        self.since
+    }
+
+    pub(super) const fn heard_at(&self) -> Duration {
+        self.heard_at
+    }
+}
+
 impl<N, T, F> Run<N, T, F>
 where
     N: Source,

@@ -242,9 +242,11 @@ where
                     break;
                 }
                 let giver = climb.giver(self.headers.chain().tip().0 + 1);
-                match self.headers.extend(block.header(), block.hash(), unix) {
-                    Ok(Inserted::Extended) => climb.handle_kept(),
-                    Ok(_) | Err(_) => {
+                let work = ProofOfWork::of(self.network).check(block.header(), block.hash());
+                let kept = work.ok().map(|()| self.headers.extend(block.header(), block.hash(), unix));
+                match kept {
+                    Some(Ok(Inserted::Extended)) => climb.handle_kept(),
+                    Some(Ok(_) | Err(_)) | None => {
                         liar = giver;
                         break;
                     }

@@ -342,3 +342,56 @@ async fn adversary_27_it_ends_when_the_disk_is_full_and_goes_on_once_there_is_ro
     assert_eq!(store.blocks.blocks(), all);
     assert_eq!(stored, 301 - held as u64, "nothing is fetched twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deep_branch_of_one_peer_is_no_trouble() {
+    let old = chain(1100, 20);
+    let new = branch(&old, 99, 1010);
+    let (net, mut follower) = at_tip(&old, [near(), near(), near()]).await;
+    net.give(1, &new);
+    follower.announce(1, &new[1101]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(net.closed.lock().unwrap().len(), 1);
+    while let Ok(told) = follower.told.try_recv() {
+        assert!(!matches!(told, Progress::Trouble(_)), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trouble_of_a_withheld_block_ends_once_several_agree_on_the_rest() {
+    let all = chain(100, 50);
+    let withheld = branch(&all, 100, 1);
+    let (net, mut follower) = at_tip(&all, [near(), near(), near()]).await;
+    net.lack(0, 101..102);
+    net.give(0, &withheld);
+    follower.announce(0, &withheld[101]);
+    assert_eq!(follower.trouble().await, Trouble::Undelivered { height: 101, hash: withheld[101].hash() });
+    assert!(
+        follower.synced(&all).await < 10_000 * MS,
+        "who asks for the height of the chain is told the one that is kept"
+    );
+    follower.recovered().await;
+    assert!(net.closed.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_is_lost_withholds_nothing() {
+    let all = chain(61, 50);
+    let (net, mut follower) = at_tip(&all[..61], [near(), near()]).await;
+    (0..2).for_each(|peer| net.lack(peer, 61..62));
+    (0..2).for_each(|peer| net.give(peer, &all));
+    follower.announce(0, &all[61]);
+    tokio::time::sleep(1000 * MS).await;
+    (0..2).for_each(|peer| net.silence(peer, true));
+    tokio::time::sleep(20_000 * MS).await;
+    (0..2).for_each(|peer| net.lack(peer, 0..0));
+    (0..2).for_each(|peer| net.silence(peer, false));
+    let hash = all[61].hash();
+    let stored = |told: &Progress| {
+        assert!(!matches!(told, Progress::Trouble(Trouble::Undelivered { .. })), "{told:?}");
+        matches!(told, Progress::Stored { height: 61, .. }).then_some(())
+    };
+    let ((), took) = follower.wait(stored).await;
+    assert!(took < 40_000 * MS, "{took:?}");
+    assert_eq!(follower.store.blocks()[61].hash(), hash);
+}

@@ -272,6 +272,18 @@ async fn adversary_22_hashes_of_nothing_cost_the_climb_and_not_the_chain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn adversary_19_a_header_of_a_forbidden_version_is_refused_on_the_climb() {
+    let mut chain = chain(300, 50);
+    let mut bytes = chain[300].bytes().to_vec();
+    bytes[0] = 3;
+    chain[300] = Block::new(bytes.into()).unwrap();
+    let net = net_of(&chain, [honest()]).await;
+    let store = memory();
+    sync(net.set.clone(), Arc::clone(&store), Options::default(), |_| {}).await.unwrap_err();
+    assert_eq!(store.blocks(), chain[..300]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_under_way_is_counted() {
     let chain = chain(400, 50);
     let liar = Habit { lies: true, ..honest() };

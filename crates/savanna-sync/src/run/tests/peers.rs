@@ -85,6 +85,12 @@ impl Net {
         self.peers[peer].lock().unwrap().habit.lacks = heights;
     }
 
+    /// Lets a peer answer nothing, or all that it is asked.
+    pub(super) fn silence(&self, peer: usize, is_silent: bool) {
+        let habit = &mut self.peers[peer].lock().unwrap().habit;
+        (habit.hides, habit.silent_after) = (is_silent, is_silent.then_some(0));
+    }
+
     /// Gives a peer another chain.
     pub(super) fn give(&self, peer: usize, chain: &[Block]) {
         self.peers[peer].lock().unwrap().take(chain.to_vec());
