@@ -286,7 +286,8 @@ async fn what_cannot_be_is_told_in_a_sentence() {
         "{}",
         stderr(&silent)
     );
-    let nothing = run(&["seed", "dump", "--network", "regtest", "--listen", &at, "--dir", dir]).await;
+    let empty = format!("{dir}/empty");
+    let nothing = run(&["seed", "dump", "--network", "regtest", "--listen", &at, "--dir", &empty]).await;
     assert!(stderr(&nothing).contains("no seeder has kept anything of regtest"), "{}", stderr(&nothing));
 }
 
