@@ -35,7 +35,8 @@ const LONGEST: u32 = HOUR;
 /// How long a node rests that is of another chain, in seconds.
 const OTHER_CHAIN: u32 = DAY;
 
-/// How long a try rests that we could not make, in seconds.
+/// How long a try rests that we could not make, in seconds. It doubles for a node that never answered: of its version of IP this
+/// machine may have none, or nobody may have such a place.
 const UNSETTLED: u32 = MINUTE;
 
 /// How long what a node showed of its chain is believed, in seconds.
@@ -69,8 +70,18 @@ impl Ledger {
     }
 
     /// Says when a node is tried next, after a try that says nothing of it.
+    ///
+    /// # Security
+    /// Whoever tells addresses that have no route would otherwise have them tried every minute, and hold their places for ever.
     pub(super) fn rest_unsettled(&mut self, id: u32, now: UnixTime) {
-        self.schedule(id, now.plus(UNSETTLED));
+        let is_offline = self.is_offline(now);
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        let mut rest = UNSETTLED;
+        if !node.is_proven() && !is_offline {
+            rest = UNSETTLED.saturating_mul(1 << u32::from(node.failures).min(16)).min(DAY);
+            node.failures = node.failures.saturating_add(1);
+        }
+        self.schedule(id, now.plus(rest));
     }
 
     /// Says when a node is tried next that did not answer while nobody did.

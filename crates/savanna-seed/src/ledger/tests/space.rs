@@ -27,6 +27,26 @@ fn adversary_16_a_range_full_of_nobodies_has_room_for_a_node() {
     assert_eq!(ledger.tracked(), 51, "what has not answered for days is forgotten");
 }
 
+/// Addresses without a route are tried ever less, and make room.
+#[test]
+fn adversary_16_addresses_that_have_no_route_hold_no_places() {
+    let mut ledger = ledger(LedgerConfig::CAPACITY);
+    ledger.introduce((0..50).map(address), START);
+    let now = play(&mut ledger, START, 10, |_, _| met());
+    ledger.hear(address(1), &told((0..3_125).map(of_range)), now);
+    let is_of_range = |address: PeerAddr| Netgroup::of(address.host) == Netgroup::of(of_range(0).host);
+    let mut tries = 0;
+    let now = play(&mut ledger, now, 24 * HOUR, |next, _| match is_of_range(next.address) {
+        true => {
+            tries += 1;
+            Tried::Unsettled
+        }
+        false => met(),
+    });
+    assert!(tries <= 12 * 3_125, "{tries}");
+    assert_eq!(ledger.hear(address(1), &told([address(9_000)]), now), 1);
+}
+
 #[test]
 fn what_the_operator_named_is_tried_for_ever() {
     let mut ledger = ledger(100);
