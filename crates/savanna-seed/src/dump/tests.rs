@@ -149,3 +149,14 @@ fn a_head_that_is_none_is_refused() {
     }
     assert!(with(|head| head.contact = "a b@example.org".into()).is_err());
 }
+
+/// Of 41 groups one holds 500 nodes: in a hundred files of 25 it is named some 61 times, as each of the others is.
+#[test]
+fn adversary_23_a_zone_file_favours_no_crowded_group() {
+    let node = |text: String| crate::Nameable { ip: text.parse().unwrap(), services: savanna_wire::Services(5) };
+    let crowd = (0..500).map(|each| node(format!("60.9.{}.{}", each / 250, each % 250)));
+    let nodes = (0..40).map(|each| node(format!("{}.9.1.1", 70 + each))).chain(crowd).collect();
+    let roll = Roll { nodes };
+    let named = (0..100).filter(|seed| zone_file(&head(), &roll, [*seed; 32]).unwrap().contains(" 60.9.")).count();
+    assert!((40..82).contains(&named), "{named}");
+}

@@ -1,25 +1,15 @@
 //! A zone file for a hidden primary.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use hickory_proto::rr::Name;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use thiserror::Error;
 
-use savanna_book::Netgroup;
-use savanna_wire::Host;
-
-use crate::Roll;
-
-/// How many addresses of a family a zone file names at most.
-const PER_FAMILY: usize = 25;
-
-/// The least time to live, in seconds.
-const LEAST_TTL: u32 = 60;
+use crate::{Roll, SHORTEST_TTL, draw};
 
 /// What a zone file says before its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +45,7 @@ pub enum ZoneError {
 /// # Errors
 /// [`ZoneError`] where the head is not one of a zone.
 pub fn zone_file(head: &ZoneHead, roll: &Roll, seed: [u8; 32]) -> Result<String, ZoneError> {
-    if head.ttl < LEAST_TTL {
+    if head.ttl < SHORTEST_TTL {
         return Err(ZoneError::Ttl(head.ttl));
     }
     let zone = name(&head.zone)?;
@@ -74,20 +64,11 @@ pub fn zone_file(head: &ZoneHead, roll: &Roll, seed: [u8; 32]) -> Result<String,
     Ok(text)
 }
 
-/// Draws whom to name, IPv4 first.
+/// Draws whom to name, IPv4 first, as answers are drawn.
 fn drawn(roll: &Roll, seed: [u8; 32]) -> Vec<IpAddr> {
     let mut rng = ChaCha8Rng::from_seed(seed);
-    let mut drawn: Vec<_> = roll.nodes.iter().map(|node| (rng.next_u64(), node.ip)).collect();
-    drawn.sort_unstable();
-    let mut groups = BTreeSet::new();
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (_, ip) in drawn {
-        let family = if ip.is_ipv4() { &mut v4 } else { &mut v6 };
-        if family.len() < PER_FAMILY && groups.insert(Netgroup::of(Host::from(ip))) {
-            family.push(ip);
-        }
-    }
-    v4.into_iter().chain(v6).collect()
+    let (v4, v6): (Vec<_>, Vec<_>) = roll.nodes.iter().map(|node| node.ip.to_canonical()).partition(IpAddr::is_ipv4);
+    [v4, v6].into_iter().filter_map(|family| draw(family, &mut rng).into_iter().next()).flatten().collect()
 }
 
 /// Reads an absolute name of letters, digits and hyphens, with or without its last dot.
