@@ -217,7 +217,11 @@ impl Auditor {
     async fn apex(&mut self) {
         let servers = self.asker.ask(&self.zone, RecordType::NS, Transport::Udp, Some(UNCUT)).await;
         let servers = servers.map(|answer| answer.servers()).unwrap_or_default();
-        self.audit.demand("ns", !servers.is_empty(), format!("name servers: {}", if servers.is_empty() { "none".to_owned() } else { servers.join(" ") }));
+        self.audit.demand(
+            "ns",
+            !servers.is_empty(),
+            format!("name servers: {}", if servers.is_empty() { "none".to_owned() } else { servers.join(" ") }),
+        );
         let soa = self.asker.ask(&self.zone, RecordType::SOA, Transport::Udp, Some(UNCUT)).await;
         match soa.and_then(|answer| answer.soa()) {
             Some((contact, serial)) => {

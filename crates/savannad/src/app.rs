@@ -61,7 +61,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             Command::Sync(args) => commands::sync::run(args).await,
             Command::Archive(args) => commands::archive::run(args).await,
             Command::Crawl(args) => commands::crawl::run(args).await,
-            Command::Seed(args) => commands::seed::run(args).await,
+            Command::Seed(args) => commands::seed::run(*args).await,
             Command::Start(args) => commands::start::run(args).await,
             Command::Config(args) => commands::config::run(&args),
             Command::Demo(args) => commands::demo::run(args).await,

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Survey the whole network: who is there, what they run, and who would be left behind
     Crawl(CrawlArgs),
     /// Introduce newcomers: survey the network without end, and name its good nodes by DNS and to peers that ask
-    Seed(SeedArgs),
+    Seed(Box<SeedArgs>),
     /// Run a node: find peers, follow the chain, keep it, and serve it to others
     Start(NodeArgs),
     /// Print the settings of `start`, with what each is for

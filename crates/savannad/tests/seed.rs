@@ -43,7 +43,15 @@ async fn node(host: Ipv4Addr, told: Vec<IpAddr>) -> Node {
         let response = match request {
             Request::Peers => Response::Peers(told.iter().map(tell).collect()),
             Request::FindHeaders { .. } => Response::Headers(Vec::new()),
-            _ => Response::Nil,
+            Request::Ping
+            | Request::FindBlocks { .. }
+            | Request::Blocks(_)
+            | Request::Transactions(_)
+            | Request::MempoolIds
+            | Request::PushTransaction(_)
+            | Request::AdvertiseTransactions(_)
+            | Request::AdvertiseBlock(_)
+            | Request::AdvertisePeers(_) => Response::Nil,
         };
         std::future::ready(Ok::<_, Infallible>(response))
     });

@@ -8,7 +8,7 @@ use super::metrics;
 use super::page::Page;
 
 /// What can be in a node's way, by name.
-pub(crate) const TROUBLES: [&str; 10] = [
+pub(crate) const TROUBLES: [&str; 11] = [
     "no_peers",
     "silent",
     "invalid_headers",
@@ -16,6 +16,7 @@ pub(crate) const TROUBLES: [&str; 10] = [
     "invalid_block",
     "clock",
     "deep_fork",
+    "unreached",
     "disk_full",
     "disk_failed",
     "other",

@@ -18,21 +18,19 @@ pub(crate) struct NetworkNumbers {
 impl NetworkNumbers {
     /// Writes those of all networks.
     pub(crate) fn write(networks: &[Self], page: &mut Page) {
-        let gauges: [(&'static Metric, fn(&Self) -> u64); 7] = [
-            (&metrics::SEED_NAMED, |of| of.named as u64),
-            (&metrics::SEED_GOOD, |of| of.published.vetting.good as u64),
-            (&metrics::SEED_TRACKED, |of| of.published.tracked as u64),
-            (&metrics::SEED_TRYING, |of| of.published.trying as u64),
-            (&metrics::SEED_STALE, |of| of.published.vetting.is_stale.into()),
-            (&metrics::SEED_HEIGHT, |of| {
-                of.published.vetting.height.and_then(|height| u64::try_from(height).ok()).unwrap_or(0)
-            }),
-            (&metrics::SEED_FLOOR, |of| u64::try_from(of.floor.0).unwrap_or(0)),
-        ];
-        for (metric, read) in gauges {
+        let mut gauge = |metric: &'static Metric, read: fn(&Self) -> u64| {
             let mut series = page.metric(metric);
             networks.iter().for_each(|of| series.number(&[label(of.network)], read(of)));
-        }
+        };
+        gauge(&metrics::SEED_NAMED, |of| of.named as u64);
+        gauge(&metrics::SEED_GOOD, |of| of.published.vetting.good as u64);
+        gauge(&metrics::SEED_TRACKED, |of| of.published.tracked as u64);
+        gauge(&metrics::SEED_TRYING, |of| of.published.trying as u64);
+        gauge(&metrics::SEED_STALE, |of| of.published.vetting.is_stale.into());
+        gauge(&metrics::SEED_HEIGHT, |of| {
+            of.published.vetting.height.and_then(|height| u64::try_from(height).ok()).unwrap_or(0)
+        });
+        gauge(&metrics::SEED_FLOOR, |of| u64::try_from(of.floor.0).unwrap_or(0));
         let mut series = page.metric(&metrics::SEED_REFUSED);
         for of in networks {
             for refusal in Refusal::ALL {

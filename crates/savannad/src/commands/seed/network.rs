@@ -88,7 +88,7 @@ pub(super) async fn open(
     answering.session.required_services = Services::NONE;
     answering.standing = Some(standing.subscribe());
     // So the survey knows its own door when it comes by.
-    answering.session.self_key = surveying.session.self_key.clone();
+    answering.session.self_key = surveying.session.self_key;
     let connector = Connector::direct().with_traffic(traffic.clone());
     let surveyor = Surveyor::new(surveying, connector, clock, spawner.clone());
     let settle_for = if network == Network::Regtest { Duration::ZERO } else { SETTLE_FOR };

@@ -66,6 +66,7 @@ pub(super) enum Kind {
     InvalidBlock,
     Clock,
     DeepFork,
+    Unreached,
     DiskFull,
     DiskFailed,
     Other,

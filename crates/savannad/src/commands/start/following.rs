@@ -105,6 +105,7 @@ impl Following {
             Trouble::InvalidBlock { .. } => (Kind::InvalidBlock, None),
             Trouble::Clock => (Kind::Clock, self.neighbours.clock_off()),
             Trouble::DeepFork { .. } => (Kind::DeepFork, None),
+            Trouble::Unreached { .. } => (Kind::Unreached, None),
             _ => (Kind::Other, None),
         };
         let sentence = known.map_or_else(|| trouble.to_string(), |known| format!("{trouble}: {known}"));
