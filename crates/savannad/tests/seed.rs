@@ -1,5 +1,5 @@
 //! `savanna seed` as an operator and a newcomer meet it, on regtest and on loopback.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, missing_docs, reason = "a test may")]
 
 mod common;
 
