@@ -20,7 +20,7 @@ use crate::headers::Whom;
 const AHEAD: u32 = 1_500;
 
 /// How long the network may lack a block that a list names before the climb ends: the way by headers costs less than more waiting.
-const LACKED_FOR: Duration = Duration::from_millis(700);
+pub(super) const LACKED_FOR: Duration = Duration::from_millis(700);
 
 /// A question for the hashes that follow a locator.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use savanna_chain::HeaderChain;
 use savanna_wire::{Block, Network};
 
-use super::super::climb::{Climb, Fall};
+use super::super::climb::{Climb, Fall, LACKED_FOR};
 use super::*;
 
 const PEER: PeerId = PeerId(5);
@@ -118,7 +118,7 @@ fn adversary_22_what_nobody_has_ends_the_climb_below_it_after_a_while() {
     let mut climb = Climb::new(&tree, None);
     assert!(climb.poll_ask(&tree, 0).is_some());
     assert_eq!(climb.handle_list(&tree, listed(&chain[1..])), None);
-    assert_eq!(climb.handle_lack(20, DOUBTED_AFTER / 2), None);
-    assert_eq!(climb.handle_lack(20, DOUBTED_AFTER), Some(Fall { to: 19, liar: None }));
+    assert_eq!(climb.handle_lack(20, LACKED_FOR / 2), None);
+    assert_eq!(climb.handle_lack(20, LACKED_FOR), Some(Fall { to: 19, liar: None }));
     assert_eq!(climb.top(), 19);
 }
