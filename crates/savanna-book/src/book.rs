@@ -237,9 +237,6 @@ impl Book {
 
     /// Returns what a peer is told that asks for addresses over a network: at most 1000 and at most half of what the book
     /// holds, seen within 3 hours, with times rounded down to 30 minutes. The same answer for 10 minutes, or less while it is short.
-    ///
-    /// # Security
-    /// No time is later than what the book makes of news that others tell, so an answer does not say who is connected.
     pub fn answer(&mut self, over: Family, now: UnixTime) -> &[AddrV2] {
         if !self.answers.is_fresh(over, now) {
             let entries = self.sample(now);
@@ -334,11 +331,7 @@ impl Book {
                 && !entry.is_terrible(now)
                 && self.penalties.standing(entry.address.host, now) == Standing::Fine
         };
-        let latest = now.minus(Self::GOSSIP_PENALTY);
-        let entry = |entry: &Entry| {
-            let time = entry.seen.min(latest).0;
-            AddrV2 { time, services: entry.services(), address: entry.address }
-        };
+        let entry = |entry: &Entry| AddrV2 { time: entry.seen.0, services: entry.services(), address: entry.address };
         let mut sample: Vec<_> = self.tables.iter().filter(is_told).map(entry).collect();
         for place in 0..size.min(sample.len()) {
             let left = u32::try_from(sample.len() - place).unwrap_or(u32::MAX);

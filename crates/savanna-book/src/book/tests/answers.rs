@@ -70,31 +70,6 @@ fn times_are_rounded_down_and_what_was_not_seen_lately_is_not_told() {
 }
 
 #[test]
-fn adversary_16_an_answer_does_not_tell_who_is_connected() {
-    let mut book = book();
-    for number in 0..100 {
-        book.add(heard(numbered(number), NOW), Source::Gossip(host("9.9.9.9")), NOW);
-    }
-    // Some tell of themselves, some are reached, and some of these are there for an hour and more.
-    for number in 0..10 {
-        book.add(heard(numbered(200 + number), NOW), Source::Gossip(numbered(200 + number).host), NOW);
-        book.handle_success(numbered(number), handshake(), NOW);
-    }
-    let later = NOW.plus(HOUR - 60);
-    for number in 0..5 {
-        book.handle_seen(numbered(number), later);
-    }
-    let times = |book: &mut Book, family, now| -> BTreeSet<u32> {
-        book.answer(family, now).iter().map(|entry| entry.time).collect()
-    };
-    // All were seen when those were of whom others have just told.
-    let heard_of = NOW.minus(2 * HOUR).0;
-    assert_eq!(times(&mut book, Family::V4, NOW), [heard_of - heard_of % 1800].into());
-    let newest = *times(&mut book, Family::V4, later).last().unwrap();
-    assert!(newest <= later.minus(2 * HOUR).0, "{newest}");
-}
-
-#[test]
 fn who_misbehaved_is_not_told_of() {
     let mut book = filled(2);
     book.penalties_mut().penalize(numbered(0).host, 100, NOW);
