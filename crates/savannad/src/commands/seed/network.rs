@@ -46,7 +46,7 @@ pub(super) struct Seeded {
     pub(super) published: watch::Receiver<Arc<Published>>,
     pub(super) standing: watch::Receiver<Standing>,
     copies: mpsc::Sender<Copy>,
-    introductions: mpsc::Sender<Vec<PeerAddr>>,
+    introductions: mpsc::Sender<Introduced>,
     store: Arc<Mutex<LedgerStore>>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Surveying {
     published: watch::Receiver<Arc<Published>>,
     standing: watch::Sender<Standing>,
     copies: mpsc::Receiver<Copy>,
-    introductions: mpsc::Receiver<Vec<PeerAddr>>,
+    introductions: mpsc::Receiver<Introduced>,
     share: Option<Share>,
 }
 
@@ -144,8 +144,11 @@ impl Surveying {
     pub(super) async fn run(self) {
         let Self { mut survey, published, standing, mut copies, mut introductions, mut share } = self;
         let turn = |ledger: &mut Ledger, now: UnixTime| {
-            while let Ok(addresses) = introductions.try_recv() {
-                ledger.introduce(addresses, now);
+            while let Ok(Introduced { named, seeded }) = introductions.try_recv() {
+                ledger.introduce(named, now);
+                for (seed, addresses) in seeded {
+                    ledger.hear_seed(seed, addresses, now);
+                }
             }
             if let Ok(copy) = copies.try_recv() {
                 // Who has given up waiting needs none.
@@ -245,19 +248,39 @@ impl Seeded {
         }
     }
 
-    async fn look_up(&self) -> (Vec<PeerAddr>, Vec<String>) {
+    async fn look_up(&self) -> (Introduced, Vec<String>) {
         let own = |target: &&Target| !target.to_string().eq_ignore_ascii_case(self.config.name.trim_end_matches('.'));
-        let targets: Vec<_> = self.config.peers.iter().chain(self.config.dns_seeds.iter().filter(own)).collect();
+        let peers = self.config.peers.iter().map(|target| (None, target));
+        let seeds = self.config.dns_seeds.iter().filter(own);
+        let targets: Vec<_> = peers.chain((0..=u8::MAX).map(Some).zip(seeds)).collect();
         let port = self.network().default_port();
-        let lookups = targets.iter().map(|target| resolve(target, port, LOOKUP_DEADLINE));
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for (target, result) in targets.iter().zip(join_all(lookups).await) {
-            match result {
-                Ok(addresses) => found.extend(believed(self.network(), target, addresses)),
+        let lookups = targets.iter().map(|(_, target)| resolve(target, port, LOOKUP_DEADLINE));
+        let (mut found, mut failures) = (Introduced::default(), Vec::new());
+        for ((seed, target), result) in targets.iter().zip(join_all(lookups).await) {
+            match result.map(|addresses| believed(self.network(), target, addresses)) {
+                Ok(addresses) => match seed {
+                    None => found.named.extend(addresses),
+                    Some(seed) => found.seeded.push((*seed, addresses.into_iter().collect())),
+                },
                 Err(error) => failures.push(error.to_string()),
             }
         }
         (found, failures)
+    }
+}
+
+/// Addresses to begin a survey with.
+#[derive(Debug, Default)]
+pub(super) struct Introduced {
+    /// Those that the operator named.
+    named: Vec<PeerAddr>,
+    /// Those that each of the network's other seeds named.
+    seeded: Vec<(u8, Vec<PeerAddr>)>,
+}
+
+impl Introduced {
+    fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.seeded.iter().all(|(_, addresses)| addresses.is_empty())
     }
 }
 
