@@ -18,10 +18,12 @@ const OTHERS: u8 = 6;
 /// How many of them the first tells it of, which knows all: half.
 const TOLD: usize = 3;
 
-/// Zebra asks for addresses every 31 seconds at most, and accepts one connection a second.
-const BOUND: Duration = Duration::from_secs(120);
+/// Zebra asks for addresses every 31 seconds at most, accepts one connection a second, and asks each peer once: which of its rounds
+/// brings all that is waited for is left to chance.
+const BOUND: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
 async fn zebrad_finds_nodes_through_the_gossip_of_one_and_tells_another_of_them() {
     let first = node(Ipv4Addr::LOCALHOST).outbound(0).start().await.unwrap();
     let mut others = Vec::new();
