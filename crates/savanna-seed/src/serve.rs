@@ -25,6 +25,7 @@ pub use zones::{ROLL_LIFE, UpdateError, Zones};
 
 mod answer;
 mod counts;
+mod either;
 mod library;
 mod question;
 mod tcp;

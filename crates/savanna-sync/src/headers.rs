@@ -29,7 +29,7 @@ mod tests;
 
 pub use anchors::Anchors;
 use deferred::Deferred;
-pub use exchange::{Answer, Change, HeaderAction, HeaderFault, Heard, Whom};
+pub use exchange::{Answer, Change, HeaderAction, HeaderFault, HeadersError, Heard, Whom};
 pub use judge::{Judged, Verdict};
 use rounds::SEVERAL;
 use told::Told;

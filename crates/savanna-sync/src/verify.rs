@@ -5,52 +5,19 @@
 use std::num::NonZero;
 use std::thread;
 
-use savanna_chain::{HeaderError, ProofOfWork, RunError, WorkError, check_body, check_work};
+use savanna_chain::{ProofOfWork, RunError, check_body, check_work};
 use savanna_peerset::Fetched;
 use savanna_store::StoreError;
 use savanna_wire::{BlockHash, BlockHeader, Network};
-use thiserror::Error;
 
 use crate::Store;
 use crate::download::{Arrival, Delivery};
 use crate::headers::{Answer, Judged, Verdict};
 
+pub use crate::headers::HeadersError;
+
 /// The fewest headers that are worth a thread.
 const LEAST_SHARE: usize = 16;
-
-/// A run of headers that is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum HeadersError {
-    /// A header's parent is not the header before it.
-    #[error("header {index} does not follow the one before it")]
-    NotLinked {
-        /// Its place among the headers.
-        index: usize,
-    },
-    /// A header has no place in the tree.
-    #[error("header {index}: {error}")]
-    Refused {
-        /// Its place among the headers.
-        index: usize,
-        /// What is wrong.
-        error: HeaderError,
-    },
-    /// They leave our chain below what can be replaced.
-    #[error("the block at height {height} is another than the one that is stored")]
-    OtherChain {
-        /// The height of the first block that is another.
-        height: u32,
-    },
-    /// A header fails its work.
-    #[error("header {index}: {error}")]
-    Work {
-        /// Its place among the headers.
-        index: usize,
-        /// What is wrong.
-        error: WorkError,
-    },
-}
 
 /// Checks that each header follows the one before it and has its work, and returns them with their hashes.
 ///

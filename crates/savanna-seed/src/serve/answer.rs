@@ -1,10 +1,8 @@
 //! From the bytes of a question to those of its answer.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType;
 
-use super::counts::Outcome;
-use super::library;
+use super::counts::{Outcome, Said, Transport};
 use super::question::{AskedEdns, HEADER, Question};
 use super::zones::Zones;
 use crate::zone::{Lookup, OPT_LEN, Reply};
@@ -23,28 +21,6 @@ const OPCODE: u8 = 0x78;
 const RECURSION_DESIRED: u8 = 0x01;
 const CHECKING_DISABLED: u8 = 0x10;
 const FORMAT_ERROR: u8 = 1;
-
-/// How a question came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
-}
-
-/// What was asked and what was said, to be counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) kind: RecordType,
-    pub(crate) outcome: Outcome,
-}
-
-/// Answers a message, into `out`. Returns nothing if it deserves no answer.
-///
-/// # Security
-/// A message that is itself an answer gets none: two servers would else keep each other busy for ever.
-pub(crate) fn answer(zones: &Zones, packet: &[u8], transport: Transport, pick: u64, out: &mut Vec<u8>) -> Option<Said> {
-    by_bytes(zones, packet, transport, pick, out).or_else(|| library::answer(zones, packet, transport, pick, out))
-}
 
 /// Answers a plain question from bytes that are ready. Returns nothing for all others.
 pub(crate) fn by_bytes(

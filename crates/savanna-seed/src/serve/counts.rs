@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hickory_proto::rr::RecordType;
 
-use super::answer::{Said, Transport};
-
 const KINDS: [&str; 10] = ["a", "aaaa", "ns", "soa", "dnskey", "ds", "nsec", "any", "txt", "other"];
 const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
 
@@ -23,6 +21,20 @@ pub(crate) enum Outcome {
 }
 
 const OUTCOMES: [&str; 8] = ["answered", "nodata", "nxdomain", "refused", "notimp", "formerr", "badvers", "truncated"];
+
+/// How a question came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// What was asked and what was said, to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) kind: RecordType,
+    pub(crate) outcome: Outcome,
+}
 
 /// How many questions of one sort were answered in one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

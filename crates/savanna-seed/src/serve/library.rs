@@ -12,8 +12,9 @@ use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 
-use super::answer::{LARGEST_DATAGRAM, Said, Transport, is_answer, malformed, outcome, room};
+use super::answer::{LARGEST_DATAGRAM, is_answer, malformed, outcome, room};
 use super::counts::Outcome;
+use super::counts::{Said, Transport};
 use super::question::{AskedEdns, HEADER};
 use super::zones::Zones;
 use crate::zone::{Lookup, Reply, edns, emit, wire};

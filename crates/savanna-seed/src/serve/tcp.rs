@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use super::answer::{Transport, answer as answered};
+use super::counts::Transport;
 use super::counts::one_more;
+use super::either::answer as answered;
 use crate::limit::{Limits, Prefix, Wide};
 
 /// The largest question that is read. An asker with a larger one is cut off.

@@ -12,8 +12,10 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::Shared;
-use super::answer::{LARGEST_DATAGRAM, Transport, answer as answered, slipped};
+use super::answer::{LARGEST_DATAGRAM, slipped};
+use super::counts::Transport;
 use super::counts::one_more;
+use super::either::answer as answered;
 use crate::limit::Verdict;
 
 /// How many datagrams are answered until other tasks have their turn.

@@ -1,10 +1,43 @@
 //! What is asked for, and what is answered.
 
-use savanna_chain::HeaderError;
+use savanna_chain::{HeaderError, WorkError};
 use savanna_net::PeerId;
 use savanna_wire::{BlockHash, BlockHeader};
+use thiserror::Error;
 
-use crate::verify::HeadersError;
+/// A run of headers that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeadersError {
+    /// A header's parent is not the header before it.
+    #[error("header {index} does not follow the one before it")]
+    NotLinked {
+        /// Its place among the headers.
+        index: usize,
+    },
+    /// A header has no place in the tree.
+    #[error("header {index}: {error}")]
+    Refused {
+        /// Its place among the headers.
+        index: usize,
+        /// What is wrong.
+        error: HeaderError,
+    },
+    /// They leave our chain below what can be replaced.
+    #[error("the block at height {height} is another than the one that is stored")]
+    OtherChain {
+        /// The height of the first block that is another.
+        height: u32,
+    },
+    /// A header fails its work.
+    #[error("header {index}: {error}")]
+    Work {
+        /// Its place among the headers.
+        index: usize,
+        /// What is wrong.
+        error: WorkError,
+    },
+}
 
 /// What was wrong with a peer's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

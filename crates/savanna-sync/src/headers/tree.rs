@@ -6,8 +6,7 @@ use savanna_chain::{ContextError, HeaderError, Inserted, MAX_REORG_DEPTH};
 use savanna_net::PeerId;
 use savanna_wire::{BlockHash, MAX_HEADERS};
 
-use super::{Answer, Change, HeaderFault, Headers};
-use crate::verify::HeadersError;
+use super::{Answer, Change, HeaderFault, Headers, HeadersError};
 
 /// Of how many peers is kept how far their chains are known; beyond them the oldest connection is forgotten.
 const MAX_KNOWN_ENDS: usize = 48;
@@ -42,7 +41,7 @@ impl Headers {
         let headers = &headers[..count];
         let is_full = headers.len() >= MAX_HEADERS;
         if let Some((_, hash)) = headers.last() {
-            self.note_end(peer, *hash, is_new)?;
+            self.note_end(peer, *hash, is_new || !is_full)?;
         }
         if !is_full {
             self.part_if_low(peer)?;
@@ -80,14 +79,15 @@ impl Headers {
         }
     }
 
-    /// Remembers how far a peer's chain is known. It has to climb.
-    pub(super) fn note_end(&mut self, peer: PeerId, hash: BlockHash, is_new: bool) -> Result<(), HeaderFault> {
+    /// Remembers how far a peer's chain is known. It has to climb, unless it `may_fall`: an answer that tells something new, or to
+    /// its chain's end, leads on from nowhere, and a peer that followed a reorganisation may end lower than before.
+    pub(super) fn note_end(&mut self, peer: PeerId, hash: BlockHash, may_fall: bool) -> Result<(), HeaderFault> {
         let Some((height, _)) = self.chain.ancestors(hash).next() else { return Ok(()) };
         let before = self.ends.insert(peer, (height, hash));
         if self.ends.len() > MAX_KNOWN_ENDS {
             self.ends.pop_first();
         }
-        let is_loop = !is_new && before.is_some_and(|(before, _)| height <= before);
+        let is_loop = !may_fall && before.is_some_and(|(before, _)| height <= before);
         if is_loop { Err(HeaderFault::Looping) } else { Ok(()) }
     }
 

@@ -25,6 +25,12 @@ fn nodes_agree_after_every_trouble() {
     run(FEW);
 }
 
+/// In this world a peer leaves its branch for a shorter way on one that is known already.
+#[test]
+fn a_peer_that_goes_back_to_a_branch_we_know_is_not_blamed() {
+    one(949);
+}
+
 #[test]
 #[ignore = "takes minutes"]
 fn nodes_agree_after_every_trouble_of_a_thousand_seeds() {

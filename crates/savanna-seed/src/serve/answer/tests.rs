@@ -8,6 +8,7 @@ use savanna_wire::Services;
 use super::*;
 use crate::dnssec::Keys;
 use crate::roll::{Nameable, Roll};
+use crate::serve::either::answer;
 use crate::serve::library;
 use crate::zone::{NameServer, Zone};
 
